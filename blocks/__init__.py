@@ -1,0 +1,1 @@
+"""Saved configuration shown in the Prefect UI."""

@@ -1,0 +1,1 @@
+"""The front doors: what is deployed, scheduled, triggered, clicked."""

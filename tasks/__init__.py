@@ -1,0 +1,1 @@
+"""One Prefect task per step a person would name."""

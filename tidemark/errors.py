@@ -1,0 +1,77 @@
+"""One exception tree: every error says what is wrong, where, and what to do.
+
+TidemarkError
+├── ConfigError        tidemark.toml, TIDEMARK_* variables, command-line arguments
+├── PlanError          a plan, a scenario, a BenchmarkJob manifest
+├── SecretError        a reference to a secret that leads nowhere
+├── EndpointError      the service under test cannot be measured as described
+├── EngineError        a load engine is missing, differs from what was pinned, or failed
+├── StoreError         a result store, its location or what it holds
+│   └── AlreadyThere   an exclusive create found that another writer was first
+└── RefusedError       understood, but not done, for the reason given
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AlreadyThere",
+    "ConfigError",
+    "EndpointError",
+    "EngineError",
+    "PlanError",
+    "RefusedError",
+    "SecretError",
+    "StoreError",
+    "TidemarkError",
+]
+
+
+class TidemarkError(Exception):
+    """What went wrong, where, and what to do about it.
+
+    `what` is a sentence without a full stop, `where` a field path, file or URI,
+    `remedy` what the reader can do next.
+    """
+
+    def __init__(self, what: str, where: str | None = None, remedy: str | None = None) -> None:
+        super().__init__(what, where, remedy)
+        self.what = what
+        self.where = where
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        remedy = f". {self.remedy}" if self.remedy else ""
+        return f"{place}{self.what}{remedy}"
+
+
+class ConfigError(TidemarkError):
+    """Configuration or command-line arguments that cannot be used."""
+
+
+class PlanError(TidemarkError):
+    """A plan, scenario or manifest that cannot be measured as written."""
+
+
+class SecretError(TidemarkError):
+    """A reference to a secret that leads nowhere."""
+
+
+class EndpointError(TidemarkError):
+    """The service under test cannot be measured as described."""
+
+
+class EngineError(TidemarkError):
+    """A load engine is missing, differs from what was pinned, or failed."""
+
+
+class StoreError(TidemarkError):
+    """A result store, its location, or what it holds."""
+
+
+class AlreadyThere(StoreError):
+    """An exclusive create found that another writer was first."""
+
+
+class RefusedError(TidemarkError):
+    """Understood, but not done, for the reason given."""

@@ -1,0 +1,1 @@
+"""Reports and plots over the results that were kept."""

@@ -1,0 +1,1 @@
+"""What to measure: scenarios, endpoints, sweeps and their cells."""

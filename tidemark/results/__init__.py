@@ -1,0 +1,1 @@
+"""Metric definitions, verdicts, the parquet schema, the store."""

@@ -1,0 +1,1 @@
+"""The world offline: an LLM endpoint whose true latencies are known."""
