@@ -1,0 +1,485 @@
+"""genai-bench 0.0.5: how it is started, and how what it leaves behind is read.
+
+The options, their order, the formulas of its files and their defects are those of the released
+package (sgl-project/genai-bench, `genai_bench/cli/option_groups.py`,
+`metrics/request_metrics_collector.py`, `metrics/aggregated_metrics_collector.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tidemark.engines.protocol import Capabilities, EngineJob, PlannedRun
+from tidemark.errors import EngineError, PlanError
+from tidemark.plan.cells import Cell
+from tidemark.plan.scenario import parse_scenario
+from tidemark.plan.sweep import SweepPlan
+from tidemark.results.requests import (
+    ABORTED,
+    FAILED,
+    OK,
+    TOKENS_FROM_SERVER,
+    TOKENS_FROM_TOKENIZER,
+    CellRaw,
+    Failure,
+    RequestRow,
+    Window,
+)
+
+__all__ = ["LAUNCHER", "OPTIONS", "GenaiBench", "read_run_file"]
+
+LAUNCHER = Path(__file__).with_name("genai_bench_launcher.py")
+VERSION = "0.0.5"
+KEY_PLACEHOLDER = "given-by-the-launcher"
+STREAMED_TASKS = frozenset({"text-to-text", "image-text-to-text"})
+BATCH_TASKS = frozenset({"text-to-embeddings", "text-to-rerank"})
+MESSAGE_LIMIT = 500
+START_GRACE_S = 30.0
+
+OPTIONS = (
+    "--api-backend",
+    "--api-base",
+    "--api-key",
+    "--api-model-name",
+    "--task",
+    "--max-time-per-run",
+    "--max-requests-per-run",
+    "--model-tokenizer",
+    "--additional-request-params",
+    "--dataset-config",
+    "--dataset-path",
+    "--dataset-prompt-column",
+    "--dataset-image-column",
+    "--traffic-scenario",
+    "--num-concurrency",
+    "--batch-size",
+    "--prefix-len",
+    "--prefix-ratio",
+    "--metrics-refresh-interval",
+    "--experiment-base-dir",
+    "--experiment-folder-name",
+    "--log-dir",
+)
+"""Every option that is ever passed, in the order that works: the engine's checks read the options
+before them. `tidemark engines check` compares them with the installed engine's own help."""
+
+
+class GenaiBench:
+    """genai-bench as a load engine: closed loop, one process for any selection of cells."""
+
+    name = "genai-bench"
+    version = VERSION
+    capabilities = Capabilities(
+        tasks=STREAMED_TASKS | BATCH_TASKS | {"text-to-image", "text-to-speech"},
+        dialects=frozenset({"openai", "vllm", "sglang"}),
+        request_times=True,
+        inter_token_latency=False,
+        load_models=frozenset({"closed"}),
+        exact_request_limit=True,
+    )
+
+    def __init__(self, python: str) -> None:
+        """`python` is the interpreter of the environment that holds the engine."""
+        self.python = python
+
+    def prestart_argv(self) -> tuple[str, ...]:
+        """The process to start ahead of a job: it imports the engine, then waits for one."""
+        return (self.python, "-I", str(LAUNCHER), "--import-first")
+
+    def command(
+        self,
+        plan: SweepPlan,
+        cells: Sequence[Cell],
+        *,
+        work_directory: str,
+        secrets: Mapping[str, str],
+        expected_e2e_s: Mapping[str, float],
+        seed: int,
+        warm_up: bool,
+        request_header: str | None = None,
+    ) -> EngineJob:
+        """Describe the process that measures `cells`, in order; see `Engine.command`.
+
+        `request_header` names a header that carries `<run>-<request>`, for an endpoint that keeps
+        a record of its own. Raises PlanError where the endpoint has no URL or model yet.
+        """
+        endpoint = plan.endpoint
+        if not endpoint.url or not endpoint.model:
+            missing = "url" if not endpoint.url else "model"
+            raise PlanError(
+                f"the endpoint has no {missing}",
+                f"endpoint.{missing}",
+                f"Give endpoint.{missing} in the plan, or --{missing} beside it",
+            )
+        scenarios, levels, grid = _grid(plan, cells, warm_up)
+        by_batch = plan.task in BATCH_TASKS
+        runs, specs = [], []
+        for number, (scenario, level, cell, is_warm_up) in enumerate(grid):
+            wanted = cell is not None or is_warm_up
+            requests = _requests(plan, level, is_warm_up, by_batch)
+            limits = plan.limits
+            specs.append(
+                {
+                    "run": number,
+                    "wanted": wanted,
+                    "scenario": scenario,
+                    "level": level,
+                    "max_requests": requests,
+                    "max_time_s": limits.max_time_s,
+                    "drain_s": limits.drain_s,
+                    "stall_timeout_s": limits.stall_timeout_s,
+                    "expected_e2e_s": expected_e2e_s.get(scenario),
+                    "seed": _seed(seed, number),
+                }
+            )
+            if wanted:
+                deadline_s = (
+                    limits.max_time_s
+                    + limits.drain_s
+                    + limits.stall_timeout_s
+                    + START_GRACE_S
+                )
+                runs.append(PlannedRun(number, cell, requests, deadline_s))
+        output = f"{work_directory}/out"
+        events = f"{work_directory}/events.jsonl"
+        options = _options(plan, scenarios, levels, work_directory, by_batch)
+        environment, engine_environment = _environment(plan, work_directory)
+        job = {
+            "argv": ["benchmark", *options],
+            "env": engine_environment,
+            "events": events,
+            "iteration": "batch" if by_batch else "concurrency",
+            "runs": specs,
+            "headers": {
+                name: secrets.get(str(value), str(value))
+                for name, value in endpoint.headers.items()
+            },
+            "api_key": secrets[str(endpoint.api_key)] if endpoint.api_key else None,
+            "request_header": request_header,
+        }
+        return EngineJob(
+            argv=(self.python, "-I", str(LAUNCHER)),
+            stdin=json.dumps(job).encode(),
+            environment=environment,
+            runs=tuple(runs),
+            events_path=events,
+            output_directory=output,
+        )
+
+    def read(self, files: Mapping[str, bytes], context: Mapping[str, Any]) -> CellRaw:
+        """Read one pass: `events.jsonl` for the requests, `run.json` for the engine's claims.
+
+        With no events (the engine was run without the launcher) the rows are those of `run.json`
+        and carry no time. Raises EngineError for files that are not the engine's.
+        """
+        claims: dict[str, Any] = {}
+        unit, notes = "s", list(context.get("notes") or ())
+        rows: list[RequestRow] = []
+        if "run.json" in files:
+            rows, claims, unit, run_notes = read_run_file(files["run.json"])
+            notes += run_notes
+        failure = None
+        if context.get("failure"):
+            failure = Failure(**context["failure"])
+        if "events.jsonl" not in files:
+            return CellRaw(
+                rows=tuple(rows),
+                wall_s=_number(claims.get("run_duration")),
+                engine_claims=claims,
+                engine_claims_unit=unit,
+                notes=(*notes, "the engine gave no request times"),
+                failure=failure,
+            )
+        events = list(_events(files["events.jsonl"]))
+        start = next((e for e in events if e["event"] == "run_start"), {})
+        end = next((e for e in events if e["event"] == "run_end"), {})
+        zero = start.get("start")
+        stall_s = float(context.get("stall_timeout_s") or 60.0)
+        streamed = context.get("task", "text-to-text") in STREAMED_TASKS
+        timed = [
+            _row(event, zero, streamed, stall_s) for event in events if event["event"] == "request"
+        ]
+        timed.sort(key=lambda row: row.request_idx)
+        notes += [
+            f"the engine could not sum up this cell: {event['message']}"
+            for event in events
+            if event["event"] == "engine_error"
+        ]
+        counted = sum(1 for row in timed if row.status != ABORTED)
+        if rows and len(rows) != counted:
+            notes.append(f"the engine kept {len(rows)} of {counted} requests that ended")
+        window = None
+        if zero is not None and end.get("full") and end.get("closed"):
+            window = Window(max(0.0, end["full"] - zero), end["closed"] - zero)
+            if window.length_s <= 0:
+                notes.append("the last user started after the last request was issued")
+                window = None
+        last = max((row.end_s for row in timed if row.end_s is not None), default=None)
+        return CellRaw(
+            rows=tuple(timed),
+            window=window,
+            wall_s=last,
+            engine_claims=claims,
+            engine_claims_unit=unit,
+            client_cpu_p95=end.get("cpu_p95"),
+            loop_lag_p50_s=end.get("lag_p50_s"),
+            loop_lag_p99_s=end.get("lag_p99_s"),
+            notes=tuple(notes),
+            failure=failure,
+        )
+
+
+def read_run_file(
+    content: bytes,
+) -> tuple[list[RequestRow], dict[str, Any], str, list[str]]:
+    """Read a run file as genai-bench writes it: rows without times, its aggregates, their unit.
+
+    Times of the rows are converted to seconds; the aggregates are left as they are (except that
+    the statistics are flattened to `ttft_mean` and so on). Raises EngineError when it is no run
+    file.
+    """
+    try:
+        document = json.loads(content)
+        aggregated = document["aggregated_metrics"]
+        individual = document["individual_request_metrics"]
+        unit = document.get("_time_unit", "s")
+        scale = {"s": 1.0, "ms": 1e-3}[unit]
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"not a genai-bench run file ({type(error).__name__}: {error})",
+            "run.json",
+            "Expected an object with aggregated_metrics, individual_request_metrics, _time_unit",
+        ) from error
+    rows = [_untimed_row(index, item, scale) for index, item in enumerate(individual)]
+    claims: dict[str, Any] = {
+        key: value for key, value in aggregated.items() if not isinstance(value, dict | list)
+    }
+    for metric, statistics in (aggregated.get("stats") or {}).items():
+        for statistic, value in statistics.items():
+            claims[f"{metric}_{statistic}"] = value
+    for code, count in (aggregated.get("error_codes_frequency") or {}).items():
+        claims[f"errors_{code}"] = count
+    return rows, claims, unit, []
+
+
+def _untimed_row(index: int, item: Mapping[str, Any], scale: float) -> RequestRow:
+    code = item.get("error_code")
+    ttft, e2e = _number(item.get("ttft")), _number(item.get("e2e_latency"))
+    if code is not None:
+        message = str(item.get("error_message") or "")[:MESSAGE_LIMIT]
+        return RequestRow(
+            request_idx=index,
+            status=FAILED,
+            error_class=_error_class(int(code), message, None, None),
+            error_code=int(code),
+            error_message=message or None,
+        )
+    return RequestRow(
+        request_idx=index,
+        input_tokens=_integer(item.get("num_input_tokens")),
+        output_tokens=_integer(item.get("num_output_tokens")),
+        reasoning_tokens=_integer(item.get("num_reasoning_tokens")),
+        ttft_s=None if ttft is None else ttft * scale,
+        e2e_s=None if e2e is None else e2e * scale,
+    )
+
+
+def _row(
+    event: Mapping[str, Any], zero: float | None, streamed: bool, stall_s: float
+) -> RequestRow:
+    def on_cell_clock(moment: float | None) -> float | None:
+        return None if moment is None or zero is None else moment - zero
+
+    started, first, ended = event.get("start"), event.get("first"), event.get("end")
+    outcome, message = event["outcome"], str(event.get("message") or "")[:MESSAGE_LIMIT]
+    status, code, error_class = OK, event.get("status"), None
+    if outcome == "cut":
+        status = ABORTED
+        if (event.get("silent_s") or 0.0) >= 0.9 * stall_s:
+            status, error_class = FAILED, "timeout"
+            message = f"no byte for {event['silent_s']:.1f} s when the cell ended"
+    elif outcome == "failed":
+        status = FAILED
+        error_class = _error_class(code, message, event.get("http_status"), event.get("kind"))
+    elif streamed and event.get("finished") is False:
+        status, error_class = FAILED, "cut_stream"
+        message = "the stream ended without a finish reason and without [DONE]"
+    good = status == OK
+    usage = event.get("usage")
+    return RequestRow(
+        request_idx=int(event["i"]),
+        start_s=on_cell_clock(started),
+        first_token_s=on_cell_clock(first) if streamed else None,
+        end_s=on_cell_clock(ended),
+        status=status,
+        error_class=error_class,
+        error_code=None if good else _integer(code),
+        error_message=None if good else (message or None),
+        input_tokens=_integer(event.get("input_tokens")) if good else None,
+        output_tokens=_integer(event.get("output_tokens")) if good else None,
+        reasoning_tokens=_integer(event.get("reasoning_tokens")) if good else None,
+        token_source=(TOKENS_FROM_SERVER if usage else TOKENS_FROM_TOKENIZER) if good else None,
+        ttft_s=first - started if good and streamed and first and started else None,
+        e2e_s=ended - started if good and ended and started else None,
+    )
+
+
+def _error_class(
+    code: int | None, message: str, http_status: int | None, kind: str | None
+) -> str:
+    """The class of a failed request. The engine gives 503 to every connection error and 500 to
+    every other exception of its HTTP library, whatever the server said."""
+    if kind is not None:
+        return "bad_response"
+    lowered = message.lower()
+    if code == 408 or "timed out" in lowered:
+        return "timeout"
+    if lowered.startswith("connection error"):
+        return "connection" if http_status is None else "cut_stream"
+    if http_status == 200:
+        cut = "prematurely" in lowered or "broken" in lowered or "incomplete" in lowered
+        return "cut_stream" if cut else "in_stream"
+    if "ended prematurely" in lowered or "connection broken" in lowered:
+        return "cut_stream"
+    if code == 429:
+        return "http_429"
+    if code is not None and 400 <= code < 500:
+        return "http_4xx"
+    return "http_5xx"
+
+
+def _events(content: bytes) -> Iterator[dict[str, Any]]:
+    for line in content.splitlines():
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue  # the last line of a process that was killed while writing it
+        if isinstance(event, dict) and "event" in event:
+            yield event
+
+
+def _grid(
+    plan: SweepPlan, cells: Sequence[Cell], warm_up: bool
+) -> tuple[list[str], list[int], list[tuple[str, int, Cell | None, bool]]]:
+    """Lay the cells on the engine's own loop: scenarios outside, levels inside.
+
+    Passes that belong to no cell are in the grid too and are skipped by the launcher.
+    """
+    by_batch = plan.task in BATCH_TASKS
+    level_of = (lambda cell: cell.batch_size) if by_batch else (lambda cell: cell.concurrency)
+    levels = list(dict.fromkeys(plan.batch_sizes if by_batch else plan.concurrency))
+    groups: list[tuple[str, dict[int, Cell]]] = []
+    for cell in cells:
+        level = level_of(cell)
+        if groups and groups[-1][0] == cell.scenario:
+            taken = groups[-1][1]
+            later = [levels.index(other) for other in taken]
+            if level not in taken and levels.index(level) > max(later):
+                taken[level] = cell
+                continue
+        groups.append((cell.scenario, {level: cell}))
+    first: list[int] = []
+    if warm_up and plan.warmup is not None:
+        first = [1 if by_batch else (plan.warmup.concurrency or max(plan.concurrency))]
+    grid: list[tuple[str, int, Cell | None, bool]] = []
+    warmed: set[str] = set()
+    for scenario, taken in groups:
+        for level in first:
+            grid.append((scenario, level, None, scenario not in warmed))
+            warmed.add(scenario)
+        grid += [(scenario, level, taken.get(level), False) for level in levels]
+    return [scenario for scenario, _ in groups], [*first, *levels], grid
+
+
+def _requests(plan: SweepPlan, level: int, is_warm_up: bool, by_batch: bool) -> int:
+    if is_warm_up and plan.warmup is not None and plan.warmup.requests:
+        return plan.warmup.requests
+    users = 1 if by_batch else level
+    return 2 * users if is_warm_up else plan.limits.max_requests or 20 * users
+
+
+def _seed(seed: int, number: int) -> int:
+    return (seed * 1_000_003 + number) % 2**31
+
+
+def _options(
+    plan: SweepPlan, scenarios: list[str], levels: list[int], directory: str, by_batch: bool
+) -> list[str]:
+    endpoint = plan.endpoint
+    options = [
+        "--api-backend", endpoint.dialect,
+        "--api-base", str(endpoint.url),
+        "--api-key", KEY_PLACEHOLDER,
+        "--api-model-name", str(endpoint.model),
+        "--task", plan.task,
+        # The launcher keeps the limits; these only have to be larger.
+        "--max-time-per-run", str(int(plan.limits.max_time_s // 60) + 2),
+        "--max-requests-per-run", "1000000000",
+        "--model-tokenizer", plan.tokenizer,
+    ]  # fmt: skip
+    if plan.request:
+        options += ["--additional-request-params", json.dumps(dict(plan.request))]
+    dataset = plan.dataset
+    if dataset is not None:
+        for option, value in (
+            ("--dataset-config", dataset.config),
+            ("--dataset-path", dataset.path),
+            ("--dataset-prompt-column", dataset.prompt_column),
+            ("--dataset-image-column", dataset.image_column),
+        ):
+            if value is not None:
+                options += [option, value]
+    for scenario in scenarios:
+        options += ["--traffic-scenario", parse_scenario(scenario).text]
+    for level in levels:
+        options += ["--batch-size" if by_batch else "--num-concurrency", str(level)]
+    if plan.prefix is not None:
+        if plan.prefix.length is not None:
+            options += ["--prefix-len", str(plan.prefix.length)]
+        if plan.prefix.ratio is not None:
+            options += ["--prefix-ratio", str(plan.prefix.ratio)]
+    return [
+        *options,
+        # Without it the engine recomputes percentiles over all requests at each request.
+        "--metrics-refresh-interval", "1000",
+        "--experiment-base-dir", directory,
+        "--experiment-folder-name", "out",
+        "--log-dir", directory,
+    ]  # fmt: skip
+
+
+def _environment(plan: SweepPlan, directory: str) -> tuple[dict[str, str], dict[str, str]]:
+    """The process's whole environment, and what it sets for itself once it knows its job.
+
+    Nothing is inherited: the engine copies keys it finds in its environment into its metadata.
+    A home of its own keeps the HTTP library from reading a .netrc.
+    """
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "ENABLE_UI": "false",
+        "GENAI_BENCH_LOGGING_LEVEL": "WARNING",
+        "TOKENIZERS_PARALLELISM": "false",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "DO_NOT_TRACK": "1",
+    }
+    later = {"HOME": directory}
+    if Path(plan.tokenizer).is_absolute():
+        later |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
+    endpoint = plan.endpoint
+    if endpoint.ca_file:
+        later["REQUESTS_CA_BUNDLE"] = endpoint.ca_file
+    if endpoint.proxy:
+        later |= {"HTTP_PROXY": endpoint.proxy, "HTTPS_PROXY": endpoint.proxy}
+    return environment, later
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _integer(value: Any) -> int | None:
+    return int(value) if isinstance(value, int | float) else None
