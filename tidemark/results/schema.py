@@ -70,8 +70,16 @@ def _column(name: str, kind: pa.DataType, unit: str, description: str) -> pa.Fie
     return pa.field(name, kind, metadata={"unit": unit, "description": description})
 
 
-def _texts(unit: str, described: dict[str, str]) -> list[pa.Field]:
-    return [_column(name, _TEXT, unit, description) for name, description in described.items()]
+def _texts(described: dict[str, str]) -> list[pa.Field]:
+    return [_column(name, _TEXT, "", description) for name, description in described.items()]
+
+
+def _counts(described: dict[str, str], unit: str = "1") -> list[pa.Field]:
+    return [_column(name, _WHOLE, unit, description) for name, description in described.items()]
+
+
+def _seconds(described: dict[str, str]) -> list[pa.Field]:
+    return [_column(name, _REAL, "s", description) for name, description in described.items()]
 
 
 _VERSION = pa.field(
@@ -84,7 +92,6 @@ _VERSION = pa.field(
 _RUN_IDENTITY = [
     _VERSION,
     *_texts(
-        "",
         {
             "run_id": "the run of a plan this belongs to",
             "round": "the occasion of measuring: a date, an event's id, a name",
@@ -95,22 +102,20 @@ _RUN_IDENTITY = [
             "trigger_ref": "the schedule's or event's own id",
             "requested_by": "who asked, as claimed",
             "approved_by": "who or which policy approved, as claimed",
-        },
+        }
     ),
     _column("approved_at", _INSTANT, "UTC", "when it was approved"),
 ]
 
 _HARNESS = [
     *_texts(
-        "",
         {
             "tidemark_version": "version of this project",
             "git_sha": "commit of this project, where it runs from a checkout",
-        },
+        }
     ),
     _column("git_dirty", _FLAG, "", "the checkout had uncommitted changes"),
     *_texts(
-        "",
         {
             "lockfile_hash": "SHA-256 of the pinned dependencies",
             "python_version": "Python that ran the project",
@@ -118,7 +123,7 @@ _HARNESS = [
             "engine_version": "version of the load engine",
             "engine_image_digest": "image the engine ran in, by digest",
             "client_spec": "machine the load came from",
-        },
+        }
     ),
 ]
 
@@ -142,12 +147,16 @@ RUNS = pa.schema(
         _column("started_at", _INSTANT, "UTC", "when the run began to work"),
         _column("finished_at", _INSTANT, "UTC", "when the run was over"),
         _column("wall_s", _REAL, "s", "from start to finish"),
-        _column("cells_planned", _WHOLE, "1", "cells in the plan, repeats counted"),
-        _column("cells_valid", _WHOLE, "1", "cells with the verdict valid"),
-        _column("cells_invalid", _WHOLE, "1", "cells with the verdict invalid"),
-        _column("cells_inconclusive", _WHOLE, "1", "cells with the verdict inconclusive"),
-        _column("cells_failed", _WHOLE, "1", "cells the engine never delivered"),
-        _column("cells_reused", _WHOLE, "1", "cells taken from earlier in the round"),
+        *_counts(
+            {
+                "cells_planned": "cells in the plan, repeats counted",
+                "cells_valid": "cells with the verdict valid",
+                "cells_invalid": "cells with the verdict invalid",
+                "cells_inconclusive": "cells with the verdict inconclusive",
+                "cells_failed": "cells the engine never delivered",
+                "cells_reused": "cells taken from earlier in the round",
+            }
+        ),
         *_MONEY_COLUMNS,
         _column("outcome", _TEXT, "", "complete, partial, failed, cancelled or inconclusive"),
         _column("exit_status", pa.int32(), "1", "exit status the command ended with"),
@@ -159,14 +168,14 @@ RUNS = pa.schema(
 
 METRIC_STRUCT: Final = pa.struct(
     [(name, _TEXT) for name in ("metric", "unit", "stat")]
-    + [("value", _REAL), ("n", _WHOLE)]
+    + [("value", _REAL), ("n", _WHOLE), ("n_effective", _REAL)]
     + [(name, _REAL) for name in ("ci_lo", "ci_hi", "lo", "hi", "client_share")]
-    + [(name, _TEXT) for name in ("validity", "reason")]
+    + [(name, _TEXT) for name in ("validity", "reason", "ci_method")]
 )
 """One statistic of one metric; `lo` to `hi` is the band the truth lies in."""
 
 REASON_STRUCT: Final = pa.struct([("code", _TEXT), ("evidence", _TEXT), ("advice", _TEXT)])
-COUNT_STRUCT: Final = pa.struct([("error_class", _TEXT), ("requests", _WHOLE)])
+COUNT_STRUCT: Final = pa.struct([("kind", _TEXT), ("requests", _WHOLE)])
 NULL_STRUCT: Final = pa.struct([("column", _TEXT), ("reason", _TEXT)])
 
 
@@ -178,7 +187,7 @@ def _with_interval(prefix: str, unit: str, subject: str) -> list[pa.Field]:
         _column(f"{prefix}_client_share", _REAL, "1", f"client floor / {subject}"),
         _column(f"{prefix}_band_lo", _REAL, unit, f"{subject} with the client floor taken off"),
         _column(f"{prefix}_band_hi", _REAL, unit, f"{subject} as measured"),
-        _column(f"{prefix}_validity", _TEXT, "", f"valid, banded or invalid(...) of {subject}"),
+        _column(f"{prefix}_validity", _TEXT, "", f"valid, band, invalid(...) or ... of {subject}"),
     ]
 
 
@@ -196,19 +205,17 @@ CELLS = pa.schema(
     [
         *_RUN_IDENTITY,
         *_texts(
-            "",
             {
                 "cell_id": "SHA-256 of all that could change the measurement",
                 "attempt_id": "this try at the cell",
                 "task_run_id": "the orchestrator's task run",
                 "reused_from": "attempt_id this row was taken over from",
-            },
+            }
         ),
         _column("repeat_idx", _WHOLE, "1", "repeat of the sweep, from 0"),
         _column("order_idx", _WHOLE, "1", "place in the order of measuring, from 0"),
         _column("try_idx", _WHOLE, "1", "retry of the same repeat in the same run, from 0"),
         *_texts(
-            "",
             {
                 "workload_hash": "hash of what was asked of the service",
                 "environment_hash": "hash of the system under test",
@@ -217,12 +224,13 @@ CELLS = pa.schema(
                 # workload
                 "scenario": "traffic scenario as given to the engine",
                 "scenario_kind": "deterministic, normal, uniform, embedding, ...",
-            },
+            }
         ),
         _column("asked_input_tokens_mean", _REAL, "tok", "mean input length the scenario asks for"),
         _column("asked_output_tokens_mean", _REAL, "tok", "mean output length it asks for"),
         _column("task", _TEXT, "", "text-to-text, text-to-embeddings, ..."),
         _column("load_model", _TEXT, "", "closed (a number of users) or open (a rate)"),
+        _column("send", _TEXT, "", "times count from the actual or the intended send"),
         _column("concurrency", _WHOLE, "1", "users asked for"),
         _column("asked_rate_rps", _REAL, "1/s", "request rate asked for; open loop only"),
         _column("batch_size", _WHOLE, "1", "documents per request"),
@@ -234,19 +242,17 @@ CELLS = pa.schema(
         _column("request_json", _TEXT, "JSON", "extra request parameters"),
         _column("slo_json", _TEXT, "JSON", "service level objectives"),
         *_texts(
-            "",
             {
                 "dataset_id": "path or name of the dataset",
                 "dataset_revision": "revision of the dataset",
                 "dataset_sha256": "SHA-256 of the dataset's bytes",
-            },
+            }
         ),
         _column("prefix_length_tok", _WHOLE, "tok", "shared prefix, absolute"),
         _column("prefix_ratio", _REAL, "1", "shared prefix, as a part of the input"),
         _column("token_counts", _TEXT, "", "whose token counts are used: server or tokenizer"),
         # system under test
         *_texts(
-            "",
             {
                 "endpoint_url": "where the service answered, without credentials",
                 "dialect": "whether output length is controlled: vllm, sglang, openai",
@@ -261,11 +267,10 @@ CELLS = pa.schema(
                 "image_uri": "image of the server",
                 "image_digest": "image of the server, by digest",
                 "gpu_type": "accelerator",
-            },
+            }
         ),
         _column("gpu_count", _WHOLE, "1", "accelerators"),
         *_texts(
-            "",
             {
                 "ecs_spec": "instance type",
                 "region": "cloud region",
@@ -280,36 +285,60 @@ CELLS = pa.schema(
                 "cuda_version": "CUDA",
                 "node_name": "node the server ran on",
                 "node_neighbours": "what else ran on that node",
-            },
+            }
         ),
         _column("system_labels_json", _TEXT, "JSON", "the plan's own labels"),
         *_HARNESS,
         _column("client_cpu_p95", _REAL, "cores", "CPU of the engine, 95th percentile"),
-        _column("send_lag_p99_s", _REAL, "s", "actual minus intended send; open loop only"),
-        _column("loop_lag_p50_s", _REAL, "s", "how late the client's event loop woke, p50"),
-        _column("loop_lag_p99_s", _REAL, "s", "how late the client's event loop woke, p99"),
+        *_seconds(
+            {
+                "send_lag_p99_s": "actual minus intended send; open loop only",
+                "loop_lag_p50_s": "how late the client's event loop woke, p50",
+                "loop_lag_p99_s": "how late the client's event loop woke, p99",
+            }
+        ),
         _column("floor_json", _TEXT, "JSON", "the client floor that was applied"),
         # time
         _column("created_at", _INSTANT, "UTC", "when the attempt was begun"),
         _column("started_at", _INSTANT, "UTC", "zero of the cell's clock: the first user started"),
         _column("finished_at", _INSTANT, "UTC", "when the engine was done with the cell"),
-        _column("queued_s", _REAL, "s", "waiting for a machine"),
-        _column("image_pull_s", _REAL, "s", "pulling images"),
-        _column("ready_s", _REAL, "s", "from start to ready"),
-        _column("window_start_s", _REAL, "s", "start of the window on the cell's clock"),
-        _column("window_end_s", _REAL, "s", "end of the window on the cell's clock"),
-        _column("window_s", _REAL, "s", "length of the window"),
-        _column("wall_s", _REAL, "s", "first user started to last request over"),
+        *_seconds(
+            {
+                "queued_s": "waiting for a machine",
+                "image_pull_s": "pulling images",
+                "ready_s": "from start to ready",
+                "window_start_s": "start of the window on the cell's clock",
+                "window_end_s": "end of the window on the cell's clock",
+                "duration_s": "what rates are divided by",
+                "wall_s": "first user started to last request over",
+            }
+        ),
+        _column("duration_source", _TEXT, "", "window, engine_run_duration or wall"),
         _column("cleanup_verified_at", _INSTANT, "UTC", "when all that was started was gone"),
         # counts
-        _column("requests_attempted", _WHOLE, "1", "ok and failed; what the client cut off is not"),
-        _column("requests_ok", _WHOLE, "1", "requests that ended well"),
-        _column("requests_failed", _WHOLE, "1", "requests that failed"),
-        _column("requests_aborted", _WHOLE, "1", "cut off by the client as the cell ended"),
+        *_counts(
+            {
+                "requests_attempted": "ok and failed; what the client cut off is not",
+                "requests_ok": "requests that ended well",
+                "requests_failed": "requests that failed",
+                "requests_aborted": "cut off by the client as the cell ended",
+                "requests_ok_in_window": "ended well, started in the window",
+                "requests_failed_in_window": "failed, started in the window",
+                "requests_aborted_in_window": "cut off, started in the window",
+                "answers_without_usage": "answers that lack the server's token counts",
+                "answers_of_one_token": "answers of a single token, which have no tpot",
+            }
+        ),
         _column("failed_by_class", pa.list_(COUNT_STRUCT), "1", "requests failed, by class"),
-        _column("input_tokens", _WHOLE, "tok", "input tokens of the requests that ended well"),
-        _column("output_tokens", _WHOLE, "tok", "output tokens of the requests that ended well"),
-        _column("reasoning_tokens", _WHOLE, "tok", "output tokens spent on reasoning"),
+        _column("anomalies", pa.list_(COUNT_STRUCT), "1", "rows that cannot be true, by kind"),
+        *_counts(
+            {
+                "input_tokens": "input tokens of the requests that ended well",
+                "output_tokens": "output tokens of the requests that ended well",
+                "reasoning_tokens": "output tokens spent on reasoning",
+            },
+            "tok",
+        ),
         _column("token_source", _TEXT, "", "server, tokenizer or mixed"),
         # metrics
         _column("quantile_method", _TEXT, "", "how quantiles are interpolated"),
@@ -340,12 +369,11 @@ CELLS = pa.schema(
 _ATTEMPT = [
     _VERSION,
     *_texts(
-        "",
         {
             "run_id": "the run this belongs to",
             "cell_id": "the cell this belongs to",
             "attempt_id": "the attempt this belongs to",
-        },
+        }
     ),
 ]
 

@@ -1,0 +1,271 @@
+"""Takes secrets out of everything that is kept: text, bytes, nested JSON, large files.
+
+Two nets. Secrets the caller knows are found in every form they are likely to be written in: as
+they are, JSON-escaped, URL-encoded, shell-quoted, base64. Secrets nobody told us about are found
+by their shape (`sk-…`, `AKIA…`, a private key block) or by the name before them (`--api-key X`,
+`"api_key": "X"`, `Authorization: Bearer X`).
+
+Every finding is replaced by `[REDACTED]`, or by `null` where it stands as a bare JSON number, so
+that JSON stays JSON. What only names a secret is left alone: `env:NAME`, `file:/path`, `$NAME`.
+Redacting twice changes nothing more.
+"""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import json
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Final
+from urllib.parse import quote, quote_plus
+
+__all__ = ["MASK", "SHORTEST_SECRET", "Json", "Redactor"]
+
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+MASK: Final = "[REDACTED]"
+
+SHORTEST_SECRET: Final = 6
+"""Known secrets shorter than this are found by the name before them only: taking every "k" out
+of a text would leave no text."""
+
+_LONGEST_MATCH: Final = 16_384
+"""No pattern matches more characters than this, which is what makes streaming exact."""
+
+_CHUNK: Final = 1 << 20
+
+# A name that announces a secret, or the end of one (MODEL_API_KEY, storage-azure-account-key).
+# `token` alone announces one only as an option or a variable: in JSON it is an ordinary word of
+# language models.
+_NAME = (
+    r"(?:api[-_]?key|access[-_]?key(?:[-_]?(?:id|secret))?|secret[-_]?key|account[-_]?key"
+    r"|client[-_]?secret|app[-_]?secret|connection[-_]?string|password|passwd|passphrase"
+    r"|private[-_]?key|(?:access|auth|bearer|session|security|sas|github|gitlab|hf|refresh|sts)"
+    r"[-_]?token)(?![A-Za-z0-9_-])"
+)
+_OPTION = (
+    rf"(?<![A-Za-z0-9-])--?(?i:(?:[A-Za-z0-9]{{1,40}}[-_]){{0,8}}?"
+    rf"(?:{_NAME}|(?:token|secret|key)(?![A-Za-z0-9_-])))"
+)
+
+# What stands after a name but is no secret: a reference, a placeholder, a word of a sentence.
+_HARMLESS = (
+    r"(?!env:[A-Za-z_]|file:/|\$|<|\*\*\*|\[REDACTED\]"
+    r"|(?:null|None|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
+    r"(?![A-Za-z0-9_-]))"
+)
+_QUOTE = r"""\\{0,3}["']"""
+_VALUE = r"""(?P<s>[^\s"'\\,;&|)}\]]{1,4096})"""
+_QUOTED = r"""(?P<s>(?:\\{1,4}[^\s"']|[^"'\\\r\n]){1,4096})"""
+
+_SHAPES: Final = tuple(
+    re.compile(pattern)
+    for pattern in (
+        # a name, then a value: JSON, repr, YAML, headers, variables
+        rf"(?i:{_NAME})(?:{_QUOTE})?\s{{0,16}}[:=]\s{{0,16}}{_QUOTE}{_HARMLESS}{_QUOTED}",
+        rf"(?i:{_NAME})(?:{_QUOTE})?[ \t]{{0,16}}[:=][ \t]{{0,16}}{_HARMLESS}{_VALUE}",
+        rf"(?:TOKEN|SECRET)=(?:{_QUOTE})?{_HARMLESS}{_VALUE}",
+        # an option, then its value: a shell line, or two elements of an argv
+        rf"{_OPTION}(?:=|\s{{1,16}}){_QUOTE}{_HARMLESS}{_QUOTED}",
+        rf"{_OPTION}(?:=|[ \t]{{1,16}}){_HARMLESS}{_VALUE}",
+        rf"{_OPTION}{_QUOTE}\s{{0,64}},\s{{0,64}}{_QUOTE}{_HARMLESS}{_QUOTED}",
+        # headers
+        rf"[Aa]uthorization(?:{_QUOTE})?\s{{0,16}}[:=,]\s{{0,16}}(?:{_QUOTE})?"
+        rf"(?:(?i:basic|bearer|digest|token)\s{{1,8}})?{_HARMLESS}(?P<s>[^\s\"'\\,]{{1,4096}})",
+        r"(?i:\bbearer)\s{1,8}(?P<s>[A-Za-z0-9._~+/=-]{8,4096})",
+        # a signature or key inside a URL or a connection string
+        r"[?&;\s\"'](?i:sig|signature|x-(?:amz|oss)-(?:signature|credential|security-token)"
+        r"|ossaccesskeyid|accountkey|sharedaccess(?:key|signature)|access_token)="
+        r"(?P<s>[A-Za-z0-9%/+=._~-]{6,4096})",
+        r"://[^\s/@:\"'\\]{0,256}:(?P<s>[^\s@\"'\\]{1,256})@",
+        # shapes that speak for themselves
+        r"(?<![A-Za-z0-9])(?P<s>sk-[A-Za-z0-9_-]{12,512})",
+        r"(?<![A-Za-z0-9])(?P<s>A[KS]IA[0-9A-Z]{16})(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9])(?P<s>LTAI[A-Za-z0-9]{12,30}|STS\.[A-Za-z0-9]{16,64})(?![A-Za-z0-9])",
+        r"(?<![A-Za-z0-9])(?P<s>gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{16,255})",
+        r"(?<![A-Za-z0-9])(?P<s>(?:hf_|nvapi-|glpat-|xox[abprs]-)[A-Za-z0-9_-]{16,255})",
+        r"(?<![A-Za-z0-9])(?P<s>AIza[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])",
+        r"(?<![A-Za-z0-9])(?P<s>eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{8,4096})",
+        # an unfinished block is one too: it may have been cut
+        r"(?P<s>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,12000}"
+        r"(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?)",
+    )
+)
+
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_BEFORE_SCALAR = re.compile(r"[:\[,]\s*\Z")
+_AFTER_SCALAR = re.compile(r"\s*[,\]}]")
+_SECRET_NAME = re.compile(rf"(?i)(?:{_NAME}|authorization)\Z")
+_SECRET_OPTION = re.compile(rf"{_OPTION}\Z")
+_WORTH_HIDING = re.compile(rf"{_HARMLESS}(?s:.)")
+
+
+class Redactor:
+    """Removes known secrets, and what looks like one.
+
+    `secrets` are values, not references. Empty ones are ignored; ones shorter than
+    `SHORTEST_SECRET` are removed only after a name such as `--api-key`.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        known = {secret for secret in secrets if secret}
+        forms = {form for secret in known for form in _forms(secret)}
+        self._longest = max((len(form) for form in forms), default=0)
+        self._known = _alternation(forms)
+
+    def __repr__(self) -> str:
+        return "Redactor(...)"  # never what it looks for
+
+    def text(self, text: str) -> str:
+        """`text` without secrets."""
+        return "".join(self._pieces(text, 0, len(text)))
+
+    def data(self, data: bytes) -> bytes:
+        """`data` without secrets; bytes that are no UTF-8 come back as they were."""
+        return self.text(data.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
+
+    def tree(self, value: Json) -> Json:
+        """Nested JSON without secrets, by the names of keys and by their text.
+
+        Keys are kept but for secrets inside them. Numbers stay, unless they are a secret: then
+        None.
+        """
+        if isinstance(value, dict):
+            return {
+                self.text(key): self._named(item) if _SECRET_NAME.search(key) else self.tree(item)
+                for key, item in value.items()
+            }
+        if isinstance(value, list):
+            after_option = [False] + [
+                isinstance(item, str) and _SECRET_OPTION.match(item) is not None for item in value
+            ]
+            return [
+                self._named(item) if follows else self.tree(item)
+                for item, follows in zip(value, after_option, strict=False)
+            ]
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        return None if self.text(f"[{json.dumps(value)}]") == "[null]" else value
+
+    def stream(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same as `data` of all chunks joined, in bounded memory.
+
+        Holds back as much as the longest possible secret, so that none is missed for lying
+        across two chunks.
+        """
+        decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        overlap = 2 * max(_LONGEST_MATCH, self._longest)
+        pending, start = "", 0  # pending[:start] is out already, and kept as context
+        for chunk in chunks:
+            pending += decoder.decode(chunk)
+            if len(pending) - start < overlap + _CHUNK:
+                continue
+            cut = len(pending) - overlap
+            for begin, end in self._spans(pending):
+                if begin < cut < end:
+                    cut = end
+            yield self._encoded(pending, start, cut)
+            keep = max(0, cut - overlap)
+            pending, start = pending[keep:], cut - keep
+        pending += decoder.decode(b"", final=True)
+        yield self._encoded(pending, start, len(pending))
+
+    def _named(self, value: Json) -> Json:
+        """A value whose name says that it is secret."""
+        if isinstance(value, str):
+            return MASK if _WORTH_HIDING.match(value) else self.text(value)
+        if isinstance(value, bool) or value is None:
+            return value
+        return None if isinstance(value, int | float) else self.tree(value)
+
+    def _encoded(self, text: str, start: int, end: int) -> bytes:
+        return "".join(self._pieces(text, start, end)).encode("utf-8", "surrogateescape")
+
+    def _pieces(self, text: str, start: int, end: int) -> Iterator[str]:
+        position = start
+        for begin, stop in self._spans(text):
+            if stop <= start or begin >= end:
+                continue
+            yield text[position:begin]
+            yield _mask(text, begin, stop)
+            position = stop
+        yield text[position:end]
+
+    def _spans(self, text: str) -> list[tuple[int, int]]:
+        """Where secrets are, in order and without overlap.
+
+        A secret found may have hidden another that touches it, so what is found is blanked and
+        the rest looked at again until nothing more turns up.
+        """
+        spans: list[tuple[int, int]] = []
+        while True:
+            found = [match.span("s") for shape in _SHAPES for match in shape.finditer(text)]
+            if self._known is not None:
+                found += [match.span() for match in self._known.finditer(text)]
+            merged = _merged(spans + found)
+            if merged == spans:
+                return spans
+            spans = merged
+            text = _blanked(text, spans)
+
+
+def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for begin, end in sorted(spans):
+        if merged and begin <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((begin, end))
+    return merged
+
+
+def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
+    pieces, position = [], 0
+    for begin, end in spans:
+        pieces += [text[position:begin], "\0" * (end - begin)]
+        position = end
+    return "".join([*pieces, text[position:]])
+
+
+def _mask(text: str, begin: int, end: int) -> str:
+    """What stands instead of text[begin:end]: null for a bare JSON number, else the mask."""
+    bare = (
+        _NUMBER.fullmatch(text, begin, end)
+        and _BEFORE_SCALAR.search(text, max(0, begin - 64), begin)
+        and _AFTER_SCALAR.match(text, end)
+    )
+    return "null" if bare else MASK
+
+
+def _forms(secret: str) -> set[str]:
+    """The ways a secret is likely to be written."""
+    forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
+    forms |= {re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in forms}
+    for ascii_only in (True, False):
+        once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        forms |= {once, once.replace("/", "\\/"), json.dumps(once)[1:-1]}
+    forms |= {repr(secret)[1:-1], shlex.quote(secret), shlex.quote(secret)[1:-1]}
+    raw = secret.encode("utf-8", "surrogateescape")
+    for before in range(3):
+        # inside a longer text (`user:secret`) the first and last characters also hold neighbours
+        encoded = base64.b64encode(b"\0" * before + raw).decode().rstrip("=")
+        whole = (before + len(raw)) * 8 // 6
+        inner = encoded[-(-before * 8 // 6) : whole]
+        forms |= {inner, inner.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= SHORTEST_SECRET}
+
+
+def _alternation(forms: Iterable[str]) -> re.Pattern[str] | None:
+    """One pattern for all forms, longest first; numbers only as whole numbers."""
+    ordered = sorted(forms, key=lambda form: (-len(form), form))
+    if not ordered:
+        return None
+    return re.compile(
+        "|".join(
+            rf"(?<![\d.]){form}(?![\d.])" if form.isdigit() else re.escape(form) for form in ordered
+        )
+    )
