@@ -20,6 +20,7 @@ __all__ = [
     "DISTRIBUTIONS",
     "DISTRIBUTION_STATS",
     "HEADLINE_STAT",
+    "JUDGED_STATS",
     "PARTITIONS",
     "REQUESTS",
     "RUNS",
@@ -55,6 +56,7 @@ SCALARS: Final[dict[str, tuple[str, str]]] = {
 """Metrics with one value per cell: name to unit and meaning."""
 
 DISTRIBUTION_STATS: Final = ("mean", "p50", "p90", "p95", "p99", "min", "max", "stddev")
+JUDGED_STATS: Final = ("mean", "p50", "p90", "p95", "p99")
 HEADLINE_STAT: Final = "p50"
 """The statistic a distribution's wide n, interval, band and share columns speak of."""
 
@@ -70,15 +72,15 @@ def _column(name: str, kind: pa.DataType, unit: str, description: str) -> pa.Fie
     return pa.field(name, kind, metadata={"unit": unit, "description": description})
 
 
-def _texts(described: dict[str, str]) -> list[pa.Field]:
+def _texts(**described: str) -> list[pa.Field]:
     return [_column(name, _TEXT, "", description) for name, description in described.items()]
 
 
-def _counts(described: dict[str, str], unit: str = "1") -> list[pa.Field]:
+def _counts(unit: str = "1", /, **described: str) -> list[pa.Field]:
     return [_column(name, _WHOLE, unit, description) for name, description in described.items()]
 
 
-def _seconds(described: dict[str, str]) -> list[pa.Field]:
+def _seconds(**described: str) -> list[pa.Field]:
     return [_column(name, _REAL, "s", description) for name, description in described.items()]
 
 
@@ -92,38 +94,32 @@ _VERSION = pa.field(
 _RUN_IDENTITY = [
     _VERSION,
     *_texts(
-        {
-            "run_id": "the run of a plan this belongs to",
-            "round": "the occasion of measuring: a date, an event's id, a name",
-            "plan_name": "the plan's own name",
-            "plan_hash": "SHA-256 of the plan's canonical JSON",
-            "flow_run_id": "the orchestrator's flow run",
-            "trigger": "schedule, manual or event",
-            "trigger_ref": "the schedule's or event's own id",
-            "requested_by": "who asked, as claimed",
-            "approved_by": "who or which policy approved, as claimed",
-        }
+        run_id="the run of a plan this belongs to",
+        round="the occasion of measuring: a date, an event's id, a name",
+        plan_name="the plan's own name",
+        plan_hash="SHA-256 of the plan's canonical JSON",
+        flow_run_id="the orchestrator's flow run",
+        trigger="schedule, manual or event",
+        trigger_ref="the schedule's or event's own id",
+        requested_by="who asked, as claimed",
+        approved_by="who or which policy approved, as claimed",
     ),
     _column("approved_at", _INSTANT, "UTC", "when it was approved"),
 ]
 
 _HARNESS = [
     *_texts(
-        {
-            "tidemark_version": "version of this project",
-            "git_sha": "commit of this project, where it runs from a checkout",
-        }
+        tidemark_version="version of this project",
+        git_sha="commit of this project, where it runs from a checkout",
     ),
     _column("git_dirty", _FLAG, "", "the checkout had uncommitted changes"),
     *_texts(
-        {
-            "lockfile_hash": "SHA-256 of the pinned dependencies",
-            "python_version": "Python that ran the project",
-            "engine_name": "load engine",
-            "engine_version": "version of the load engine",
-            "engine_image_digest": "image the engine ran in, by digest",
-            "client_spec": "machine the load came from",
-        }
+        lockfile_hash="SHA-256 of the pinned dependencies",
+        python_version="Python that ran the project",
+        engine_name="load engine",
+        engine_version="version of the load engine",
+        engine_image_digest="image the engine ran in, by digest",
+        client_spec="machine the load came from",
     ),
 ]
 
@@ -148,14 +144,12 @@ RUNS = pa.schema(
         _column("finished_at", _INSTANT, "UTC", "when the run was over"),
         _column("wall_s", _REAL, "s", "from start to finish"),
         *_counts(
-            {
-                "cells_planned": "cells in the plan, repeats counted",
-                "cells_valid": "cells with the verdict valid",
-                "cells_invalid": "cells with the verdict invalid",
-                "cells_inconclusive": "cells with the verdict inconclusive",
-                "cells_failed": "cells the engine never delivered",
-                "cells_reused": "cells taken from earlier in the round",
-            }
+            cells_planned="cells in the plan, repeats counted",
+            cells_valid="cells with the verdict valid",
+            cells_invalid="cells with the verdict invalid",
+            cells_inconclusive="cells with the verdict inconclusive",
+            cells_failed="cells the engine never delivered",
+            cells_reused="cells taken from earlier in the round",
         ),
         *_MONEY_COLUMNS,
         _column("outcome", _TEXT, "", "complete, partial, failed, cancelled or inconclusive"),
@@ -174,7 +168,9 @@ METRIC_STRUCT: Final = pa.struct(
 )
 """One statistic of one metric; `lo` to `hi` is the band the truth lies in."""
 
-REASON_STRUCT: Final = pa.struct([("code", _TEXT), ("evidence", _TEXT), ("advice", _TEXT)])
+REASON_STRUCT: Final = pa.struct(
+    [(name, _TEXT) for name in ("code", "level", "evidence", "advice")]
+)
 COUNT_STRUCT: Final = pa.struct([("kind", _TEXT), ("requests", _WHOLE)])
 NULL_STRUCT: Final = pa.struct([("column", _TEXT), ("reason", _TEXT)])
 
@@ -195,6 +191,8 @@ def _metric_columns() -> Iterable[pa.Field]:
     for name, (unit, meaning) in DISTRIBUTIONS.items():
         for stat in DISTRIBUTION_STATS:
             yield _column(f"{name}_{stat}", _REAL, unit, f"{meaning}: {stat}")
+        for stat in JUDGED_STATS:
+            yield _column(f"{name}_{stat}_validity", _TEXT, "", f"validity of {name}_{stat}")
         yield from _with_interval(name, unit, f"{name}_{HEADLINE_STAT}")
     for name, (unit, meaning) in SCALARS.items():
         yield _column(name, _REAL, unit, meaning)
@@ -205,26 +203,22 @@ CELLS = pa.schema(
     [
         *_RUN_IDENTITY,
         *_texts(
-            {
-                "cell_id": "SHA-256 of all that could change the measurement",
-                "attempt_id": "this try at the cell",
-                "task_run_id": "the orchestrator's task run",
-                "reused_from": "attempt_id this row was taken over from",
-            }
+            cell_id="SHA-256 of all that could change the measurement",
+            attempt_id="this try at the cell",
+            task_run_id="the orchestrator's task run",
+            reused_from="attempt_id this row was taken over from",
         ),
         _column("repeat_idx", _WHOLE, "1", "repeat of the sweep, from 0"),
         _column("order_idx", _WHOLE, "1", "place in the order of measuring, from 0"),
         _column("try_idx", _WHOLE, "1", "retry of the same repeat in the same run, from 0"),
         *_texts(
-            {
-                "workload_hash": "hash of what was asked of the service",
-                "environment_hash": "hash of the system under test",
-                "measurement_hash": "hash of engine, version and arguments",
-                "verification_hash": "hash of the rules the verdict was reached by",
-                # workload
-                "scenario": "traffic scenario as given to the engine",
-                "scenario_kind": "deterministic, normal, uniform, embedding, ...",
-            }
+            workload_hash="hash of what was asked of the service",
+            environment_hash="hash of the system under test",
+            measurement_hash="hash of engine, version and arguments",
+            verification_hash="hash of the rules the verdict was reached by",
+            # workload
+            scenario="traffic scenario as given to the engine",
+            scenario_kind="deterministic, normal, uniform, embedding, ...",
         ),
         _column("asked_input_tokens_mean", _REAL, "tok", "mean input length the scenario asks for"),
         _column("asked_output_tokens_mean", _REAL, "tok", "mean output length it asks for"),
@@ -242,60 +236,52 @@ CELLS = pa.schema(
         _column("request_json", _TEXT, "JSON", "extra request parameters"),
         _column("slo_json", _TEXT, "JSON", "service level objectives"),
         *_texts(
-            {
-                "dataset_id": "path or name of the dataset",
-                "dataset_revision": "revision of the dataset",
-                "dataset_sha256": "SHA-256 of the dataset's bytes",
-            }
+            dataset_id="path or name of the dataset",
+            dataset_revision="revision of the dataset",
+            dataset_sha256="SHA-256 of the dataset's bytes",
         ),
         _column("prefix_length_tok", _WHOLE, "tok", "shared prefix, absolute"),
         _column("prefix_ratio", _REAL, "1", "shared prefix, as a part of the input"),
         _column("token_counts", _TEXT, "", "whose token counts are used: server or tokenizer"),
         # system under test
         *_texts(
-            {
-                "endpoint_url": "where the service answered, without credentials",
-                "dialect": "whether output length is controlled: vllm, sglang, openai",
-                "model_name": "model as the service names it",
-                "model_revision": "revision of the model",
-                "tokenizer": "tokenizer, path or id",
-                "tokenizer_revision": "revision of the tokenizer",
-                "precision": "precision of weights and cache",
-                "serving_engine": "server software",
-                "serving_version": "version of the server software",
-                "serving_args_hash": "hash of the server's arguments",
-                "image_uri": "image of the server",
-                "image_digest": "image of the server, by digest",
-                "gpu_type": "accelerator",
-            }
+            endpoint_url="where the service answered, without credentials",
+            dialect="whether output length is controlled: vllm, sglang, openai",
+            model_name="model as the service names it",
+            model_revision="revision of the model",
+            tokenizer="tokenizer, path or id",
+            tokenizer_revision="revision of the tokenizer",
+            precision="precision of weights and cache",
+            serving_engine="server software",
+            serving_version="version of the server software",
+            serving_args_hash="hash of the server's arguments",
+            image_uri="image of the server",
+            image_digest="image of the server, by digest",
+            gpu_type="accelerator",
         ),
         _column("gpu_count", _WHOLE, "1", "accelerators"),
         *_texts(
-            {
-                "ecs_spec": "instance type",
-                "region": "cloud region",
-                "workspace_id": "PAI workspace",
-                "resource_id": "PAI resource group or quota",
-                "dlc_job_id": "PAI-DLC job",
-                "eas_service": "PAI-EAS service",
-                "eas_service_version": "version of the PAI-EAS service",
-                "eas_task_id": "PAI-EAS stress test",
-                "eas_cluster_id": "PAI-EAS cluster",
-                "driver_version": "accelerator driver",
-                "cuda_version": "CUDA",
-                "node_name": "node the server ran on",
-                "node_neighbours": "what else ran on that node",
-            }
+            ecs_spec="instance type",
+            region="cloud region",
+            workspace_id="PAI workspace",
+            resource_id="PAI resource group or quota",
+            dlc_job_id="PAI-DLC job",
+            eas_service="PAI-EAS service",
+            eas_service_version="version of the PAI-EAS service",
+            eas_task_id="PAI-EAS stress test",
+            eas_cluster_id="PAI-EAS cluster",
+            driver_version="accelerator driver",
+            cuda_version="CUDA",
+            node_name="node the server ran on",
+            node_neighbours="what else ran on that node",
         ),
         _column("system_labels_json", _TEXT, "JSON", "the plan's own labels"),
         *_HARNESS,
         _column("client_cpu_p95", _REAL, "cores", "CPU of the engine, 95th percentile"),
         *_seconds(
-            {
-                "send_lag_p99_s": "actual minus intended send; open loop only",
-                "loop_lag_p50_s": "how late the client's event loop woke, p50",
-                "loop_lag_p99_s": "how late the client's event loop woke, p99",
-            }
+            send_lag_p99_s="actual minus intended send; open loop only",
+            loop_lag_p50_s="how late the client's event loop woke, p50",
+            loop_lag_p99_s="how late the client's event loop woke, p99",
         ),
         _column("floor_json", _TEXT, "JSON", "the client floor that was applied"),
         # time
@@ -303,41 +289,35 @@ CELLS = pa.schema(
         _column("started_at", _INSTANT, "UTC", "zero of the cell's clock: the first user started"),
         _column("finished_at", _INSTANT, "UTC", "when the engine was done with the cell"),
         *_seconds(
-            {
-                "queued_s": "waiting for a machine",
-                "image_pull_s": "pulling images",
-                "ready_s": "from start to ready",
-                "window_start_s": "start of the window on the cell's clock",
-                "window_end_s": "end of the window on the cell's clock",
-                "duration_s": "what rates are divided by",
-                "wall_s": "first user started to last request over",
-            }
+            queued_s="waiting for a machine",
+            image_pull_s="pulling images",
+            ready_s="from start to ready",
+            window_start_s="start of the window on the cell's clock",
+            window_end_s="end of the window on the cell's clock",
+            duration_s="what rates are divided by",
+            wall_s="first user started to last request over",
         ),
         _column("duration_source", _TEXT, "", "window, engine_run_duration or wall"),
         _column("cleanup_verified_at", _INSTANT, "UTC", "when all that was started was gone"),
         # counts
         *_counts(
-            {
-                "requests_attempted": "ok and failed; what the client cut off is not",
-                "requests_ok": "requests that ended well",
-                "requests_failed": "requests that failed",
-                "requests_aborted": "cut off by the client as the cell ended",
-                "requests_ok_in_window": "ended well, started in the window",
-                "requests_failed_in_window": "failed, started in the window",
-                "requests_aborted_in_window": "cut off, started in the window",
-                "answers_without_usage": "answers that lack the server's token counts",
-                "answers_of_one_token": "answers of a single token, which have no tpot",
-            }
+            requests_attempted="ok and failed; what the client cut off is not",
+            requests_ok="requests that ended well",
+            requests_failed="requests that failed",
+            requests_aborted="cut off by the client as the cell ended",
+            requests_ok_in_window="ended well, started in the window",
+            requests_failed_in_window="failed, started in the window",
+            requests_aborted_in_window="cut off, started in the window",
+            answers_without_usage="answers that lack the server's token counts",
+            answers_of_one_token="answers of a single token, which have no tpot",
         ),
         _column("failed_by_class", pa.list_(COUNT_STRUCT), "1", "requests failed, by class"),
         _column("anomalies", pa.list_(COUNT_STRUCT), "1", "rows that cannot be true, by kind"),
         *_counts(
-            {
-                "input_tokens": "input tokens of the requests that ended well",
-                "output_tokens": "output tokens of the requests that ended well",
-                "reasoning_tokens": "output tokens spent on reasoning",
-            },
             "tok",
+            input_tokens="input tokens of the requests that ended well",
+            output_tokens="output tokens of the requests that ended well",
+            reasoning_tokens="output tokens spent on reasoning",
         ),
         _column("token_source", _TEXT, "", "server, tokenizer or mixed"),
         # metrics
@@ -353,6 +333,8 @@ CELLS = pa.schema(
         _column("status", _TEXT, "", "measured, or failed: the engine never delivered it"),
         _column("validity", _TEXT, "", "valid, invalid or inconclusive"),
         _column("reasons", pa.list_(REASON_STRUCT), "", "why, with evidence and advice"),
+        _column("needs_attention", _FLAG, "", "invalid, or more errors than the plan allows"),
+        _column("feeds_baseline", _FLAG, "", "good enough to compare later runs with"),
         _column("rules_version", _TEXT, "", "version of the rules of the verdict"),
         _column("failure_class", _TEXT, "", "class of the failure, where status is failed"),
         _column("notes", pa.list_(_TEXT), "", "what the reader of the raw output noticed"),
@@ -369,11 +351,9 @@ CELLS = pa.schema(
 _ATTEMPT = [
     _VERSION,
     *_texts(
-        {
-            "run_id": "the run this belongs to",
-            "cell_id": "the cell this belongs to",
-            "attempt_id": "the attempt this belongs to",
-        }
+        run_id="the run this belongs to",
+        cell_id="the cell this belongs to",
+        attempt_id="the attempt this belongs to",
     ),
 ]
 
