@@ -1,0 +1,46 @@
+"""What all parts of a plan share: frozen, closed, finite, and short printable text."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+
+from tidemark.plan.problems import refusal
+
+__all__ = ["Name", "Path", "PlanModel", "Real", "Whole"]
+
+
+class PlanModel(BaseModel):
+    """A part of a plan: a value that never changes, knows all its fields, holds no NaN."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        # A value typed into the wrong field may be a secret: errors must not repeat it.
+        hide_input_in_errors=True,
+        validate_default=True,
+        protected_namespaces=(),
+    )
+
+
+def _printable(text: str) -> str:
+    for character in text:
+        # Cc: control, Cf: invisible formatting, Cs: half a surrogate pair, Zl/Zp: line breaks.
+        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+            raise refusal(
+                "holds an invisible or control character",
+                "Type the text again, without line breaks or pasted formatting",
+            )
+    if text != text.strip():
+        raise refusal("begins or ends with a space", "Remove the spaces around it")
+    return text
+
+
+# Strict, so that "60", true and 4.5 are not quietly taken for numbers.
+Whole = Annotated[int, Strict()]
+Real = Annotated[float, Strict()]
+Name = Annotated[str, Field(min_length=1, max_length=256), AfterValidator(_printable)]
+Path = Annotated[str, Field(min_length=1, max_length=1024), AfterValidator(_printable)]

@@ -1,0 +1,168 @@
+"""References to secrets: where a key is to be found, never the key itself.
+
+`env:NAME` is an environment variable, `file:/absolute/path` the content of a file, of
+the process that runs the measurement. Anything else is refused without being repeated,
+since it may be the secret.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
+
+from tidemark.errors import SecretError
+from tidemark.plan.problems import refusal
+
+__all__ = ["SECRET_REMEDY", "SecretRef", "is_sensitive_name", "looks_like_secret", "resolve"]
+
+SECRET_REMEDY = "Write env:NAME for an environment variable, or file:/absolute/path for a file"
+
+_ENVIRONMENT = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}")
+_FILE = re.compile(r"file:(/[^\x00-\x1f\x7f]{1,1023})")
+_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})$"
+
+# How the keys of well-known services begin, and what only a key or a digest looks like.
+_KEY_SHAPES = re.compile(
+    r"""
+      \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}        # OpenAI and many that follow it
+    | \bgh[pousr]_[A-Za-z0-9]{8,} | \bgithub_pat_[A-Za-z0-9_]{8,}
+    | \bglpat-[A-Za-z0-9_-]{8,}
+    | \bhf_[A-Za-z0-9]{8,}
+    | \b(?:AKIA|ASIA)[A-Z0-9]{12,}               # AWS access key ids
+    | \bLTAI[A-Za-z0-9]{8,}                      # Alibaba Cloud access key ids
+    | \bAIza[A-Za-z0-9_-]{20,}                   # Google API keys
+    | \bxox[abprs]-[A-Za-z0-9-]{8,}
+    | \beyJ[A-Za-z0-9_-]{10,}\.                  # JSON web tokens
+    | -----BEGIN
+    | (?:^|\s)(?:Bearer|Basic)\s+\S+
+    """,
+    re.VERBOSE,
+)
+_SENSITIVE_NAME = re.compile(
+    r"authorization|cookie|token|secret|passw|credential|signature"
+    r"|(?:^|[-_.])(?:api|access|private|subscription|session|auth|account)?[-_.]?key(?:$|[-_.])"
+    r"|apikey|(?:^|[-_.])auth(?:$|[-_.])|(?:^|[-_.])jwt(?:$|[-_.])"
+)
+
+
+class SecretRef(str):
+    """A reference to a secret: "env:NAME" or "file:/absolute/path".
+
+    A plain string to everyone who prints, stores or hashes it; `resolve` reads the secret.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, value: object) -> SecretRef:
+        """The reference in `value`. Raises pydantic's error, which never repeats `value`."""
+        if not isinstance(value, str):
+            raise refusal("is not a reference to a secret", SECRET_REMEDY)
+        if value.startswith("env:") and not _ENVIRONMENT.fullmatch(value):
+            raise refusal(
+                "env: is not followed by the name of an environment variable", SECRET_REMEDY
+            )
+        if value.startswith("file:"):
+            _check_file(value)
+        elif not value.startswith("env:"):
+            raise refusal("a literal value is not accepted where a secret belongs", SECRET_REMEDY)
+        if looks_like_secret(value.partition(":")[2]):
+            raise refusal(
+                "what follows the colon looks like a secret itself",
+                f"{SECRET_REMEDY}; treat the pasted key as leaked and replace it",
+            )
+        return cls(value)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            cls.parse, serialization=core_schema.plain_serializer_function_ser_schema(str)
+        )
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {"type": "string", "pattern": _FORM, "examples": ["env:SERVICE_API_KEY"]}
+
+
+def _check_file(value: str) -> None:
+    found = _FILE.fullmatch(value)
+    if found is None or ".." in found[1].split("/"):
+        raise refusal("file: is not followed by an absolute path without ..", SECRET_REMEDY)
+
+
+def looks_like_secret(text: str) -> bool:
+    """Whether `text` has the shape of a key, token or password hash that people paste.
+
+    Says yes to the prefixes of well-known services and to long unbroken runs of mixed
+    letters and digits; image digests and other SHA-256 values go through fields that
+    expect them and are not asked here.
+    """
+    if _KEY_SHAPES.search(text):
+        return True
+    for run in re.findall(r"[A-Za-z0-9+/=]{32,}", text):
+        if "/" in run and not re.search(r"[+=]", run):
+            # A path has slashes too: judge its parts.
+            if any(_is_random(part) for part in run.split("/") if len(part) >= 32):
+                return True
+        elif _is_random(run):
+            return True
+    return False
+
+
+def _is_random(run: str) -> bool:
+    return bool(re.search(r"[0-9]", run)) and bool(re.search(r"[A-Za-z]", run))
+
+
+def is_sensitive_name(name: str) -> bool:
+    """Whether a header or parameter of this name usually carries a secret."""
+    return _SENSITIVE_NAME.search(name.casefold()) is not None
+
+
+def resolve(
+    ref: SecretRef | str, environ: Mapping[str, str], read_file: Callable[[str], str]
+) -> str:
+    """The secret that `ref` refers to, without surrounding line breaks.
+
+    `environ` is asked for `env:` references, `read_file` is called with the path of
+    `file:` references. Raises SecretError, naming the reference and never the secret,
+    when the reference has a wrong form, leads nowhere, or leads to nothing or to several
+    lines, which no HTTP header could carry.
+    """
+    kind, _, target = ref.partition(":")
+    if kind == "env" and _ENVIRONMENT.fullmatch(ref):
+        if target not in environ:
+            raise SecretError(
+                f"the environment variable {target} is not set",
+                ref,
+                f"Set {target} where the measurement runs",
+            )
+        secret = environ[target]
+    elif kind == "file" and _FILE.fullmatch(ref):
+        try:
+            secret = read_file(target)
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            raise SecretError(
+                f"the file cannot be read ({reason})",
+                ref,
+                "Put the secret there, readable by the user that runs the measurement",
+            ) from error
+    else:
+        raise SecretError("not a reference to a secret", "secret", SECRET_REMEDY)
+    secret = secret.strip("\r\n")
+    if not secret.strip():
+        raise SecretError("the reference leads to an empty value", ref, "Store the secret there")
+    if any(ord(character) < 32 or ord(character) == 127 for character in secret):
+        raise SecretError(
+            "the secret holds a line break or control character",
+            ref,
+            "Store the bare secret on one line",
+        )
+    return secret
