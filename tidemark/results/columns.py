@@ -17,13 +17,14 @@ from tidemark.results.requests import (
     ABORTED,
     FAILED,
     OK,
+    TIMEOUT,
     TOKENS_FROM_SERVER,
     RequestRow,
     Window,
 )
 from tidemark.results.statistics import Series
 
-__all__ = ["Columns", "Mask", "columns_of"]
+__all__ = ["Columns", "Flow", "Mask", "columns_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -34,18 +35,36 @@ DISAGREEMENT_S = 0.001
 DISAGREEMENT_RATIO = 0.01
 
 
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """The three quantities of Little's law in a window, of requests of any fate.
+
+    `in_flight` is the time-weighted mean, `rate_rps` counts those that end in the window,
+    `time_s` is their mean duration as the engine measured it. `edge_s` is in request-seconds, the
+    greater of two sums: what requests that end in the window did before it, and what requests
+    that outlast it did in it.
+    """
+
+    in_flight: float
+    rate_rps: float
+    time_s: float
+    edge_s: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """One array per field, NaN where unknown, in start order; one element per request.
 
-    `placed` rows have a start on the cell's clock; `timed` ones a duration. `usage_missing` are
-    answered ones whose tokens the plan wanted from the server: their counts are NaN here.
+    `timed_out` ones failed because the server stayed silent. `placed` rows have a start on the
+    cell's clock; `timed` ones a duration. `usage_missing` are answered ones whose tokens the
+    plan wanted from the server: their counts are NaN here.
     `tpot_s` is NaN for fewer than two tokens, and where no time passed between first and last.
     """
 
     ok: Mask
     failed: Mask
     aborted: Mask
+    timed_out: Mask
     placed: Mask
     timed: Mask
     usage_missing: Mask
@@ -73,6 +92,22 @@ class Columns:
         """
         end = np.where(np.isnan(self.end_s), np.inf, self.end_s)
         return float(np.nansum(_overlap(self.start_s, end, window)[self.placed]))
+
+    def flow(self, window: Window) -> Flow | None:
+        """What Little's law relates, or None when nothing ended in the window."""
+        took = np.where(np.isnan(self.e2e_s), self.end_s - self.start_s, self.e2e_s)
+        ended = self.placed & _inside(self.end_s, window) & ~np.isnan(took)
+        if not ended.any():
+            return None
+        before = np.where(ended, window.start_s - self.start_s, 0.0).clip(min=0.0)
+        outlasts = self.placed & (self.start_s < window.end_s) & ~(self.end_s < window.end_s)
+        inside = window.end_s - np.maximum(self.start_s, window.start_s)
+        return Flow(
+            in_flight=self.in_flight_s(window) / window.length_s,
+            rate_rps=float(ended.sum()) / window.length_s,
+            time_s=float(took[ended].mean()),
+            edge_s=max(float(before.sum()), float(inside[outlasts].sum())),
+        )
 
     def completions(self, window: Window | None) -> float:
         """Answered requests, each by the share of its own time that lies in the window."""
@@ -122,6 +157,7 @@ def columns_of(rows: Sequence[RequestRow], token_counts: str = TOKENS_FROM_SERVE
         (_numbers(rows, "e2e_s"), _numbers(rows, "request_idx"), _numbers(rows, "start_s"))
     )
     status = np.array([row.status for row in rows], dtype=object)[order]
+    error_class = np.array([row.error_class for row in rows], dtype=object)[order]
     ok, failed, aborted = (status == name for name in (OK, FAILED, ABORTED))
     found: dict[str, int] = {}
 
@@ -180,6 +216,7 @@ def columns_of(rows: Sequence[RequestRow], token_counts: str = TOKENS_FROM_SERVE
         ok=ok,
         failed=failed,
         aborted=aborted,
+        timed_out=failed & (error_class == TIMEOUT),
         placed=~np.isnan(start),
         timed=~np.isnan(e2e),
         usage_missing=missing,

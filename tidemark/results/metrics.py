@@ -31,11 +31,11 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
 from tidemark.results.columns import Columns, Mask, columns_of
+from tidemark.results.goodput import Slo, goodput_count
 from tidemark.results.requests import CellRaw, Window
 from tidemark.results.statistics import (
     QUANTILE_METHOD,
@@ -60,8 +60,6 @@ __all__ = [
     "USAGE_MISSING_BOUND",
     "CellMetrics",
     "MetricStat",
-    "Slo",
-    "goodput_count",
     "summarise",
 ]
 
@@ -84,23 +82,12 @@ UNITS = {
     "total_tput_tok_s": "tok/s",
     "request_rate_rps": "1/s",
     "goodput_rps": "1/s",
-    "goodput_ratio": "ratio",
-    "error_rate": "ratio",
-    "achieved_inflight": "requests",
+    "goodput_ratio": "1",
+    "error_rate": "1",
+    "achieved_inflight": "1",
 }
 DISTRIBUTIONS = ("ttft_s", "tpot_s", "ntpot_s", "e2e_s", "itl_s", "interactivity_tok_s")
 SCALARS = tuple(metric for metric in UNITS if metric not in DISTRIBUTIONS)
-
-
-class Slo(Protocol):
-    """The limits a request has to meet, each in seconds or None."""
-
-    @property
-    def ttft_s(self) -> float | None: ...
-    @property
-    def tpot_s(self) -> float | None: ...
-    @property
-    def e2e_s(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,31 +250,6 @@ def summarise(
         loop_lag_p50_s=raw.loop_lag_p50_s,
         loop_lag_p99_s=raw.loop_lag_p99_s,
     )
-
-
-def goodput_count(
-    table: Columns, window: Window | None, slo: Slo | None, *, usage_reason: str | None = None
-) -> tuple[int | None, str | None]:
-    """Answered requests that start in the window and meet every limit, or None and why not.
-
-    A limit on tpot does not bind an answer of one token, which has none, nor one whose tokens
-    came all at once. An answer that lacks a limited time does not meet it.
-    """
-    if slo is None or (slo.ttft_s is None and slo.tpot_s is None and slo.e2e_s is None):
-        return None, "no_slo"
-    good = table.ok & table.starts_in(window) & table.timed
-    if slo.ttft_s is not None:
-        if good.any() and np.isnan(table.ttft_s[good]).all():
-            return None, "not_streamed"
-        good &= table.ttft_s <= slo.ttft_s
-    if slo.tpot_s is not None:
-        if usage_reason:
-            return None, usage_reason
-        unbound = (table.output_tokens < 2) | (np.isnan(table.tpot_s) & ~np.isnan(table.ttft_s))
-        good &= (table.tpot_s <= slo.tpot_s) | (unbound & ~table.usage_missing)
-    if slo.e2e_s is not None:
-        good &= table.e2e_s <= slo.e2e_s
-    return int(good.sum()), None
 
 
 @dataclass(frozen=True, slots=True)

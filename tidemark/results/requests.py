@@ -15,6 +15,7 @@ __all__ = [
     "FAILED",
     "OK",
     "STATUSES",
+    "TIMEOUT",
     "TOKENS_FROM_SERVER",
     "TOKENS_FROM_TOKENIZER",
     "CellRaw",
@@ -27,6 +28,9 @@ OK = "ok"
 FAILED = "failed"
 ABORTED = "aborted"
 STATUSES = (OK, FAILED, ABORTED)
+
+TIMEOUT = "timeout"
+"""The error class of a request that the server accepted and then left without a byte."""
 
 TOKENS_FROM_SERVER = "server"
 TOKENS_FROM_TOKENIZER = "tokenizer"
