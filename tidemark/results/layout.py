@@ -88,14 +88,15 @@ def encoded_model(name: str | None) -> str:
     """
     if not name:
         return NO_MODEL
-    encoded = quote(name.encode("utf-8", "surrogatepass"), safe="")
-    if len(encoded) <= _LONGEST_MODEL and not _looks_like_null(encoded):
-        return encoded
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    cut = encoded[:_LONGEST_MODEL].rsplit("%", 1)
-    # no half of an escape, and no half of a character
-    whole = unquote(cut[0] if len(cut[-1]) < 2 else encoded[:_LONGEST_MODEL], errors="ignore")
-    return f"{quote(whole, safe='')}~{digest}"
+    encoded = [quote(character, safe="", errors="replace") for character in name]
+    whole = "".join(encoded)
+    if len(whole) <= _LONGEST_MODEL and whole != NO_MODEL:
+        return whole
+    digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
+    while len(whole) > _LONGEST_MODEL:
+        encoded.pop()
+        whole = "".join(encoded)
+    return f"{whole}~{digest}"
 
 
 def decoded_model(value: str) -> str | None:
@@ -133,10 +134,6 @@ def raw_path(cell_id: str, attempt: str, name: str = "") -> str:
     for segment in name.split("/"):
         _demand(_RAW_SEGMENT, segment, "file name")
     return posixpath.join(folder, name)
-
-
-def _looks_like_null(encoded: str) -> bool:
-    return encoded == NO_MODEL
 
 
 def _demand(pattern: re.Pattern[str], value: str, what: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tidemark.errors import StoreError
 from tidemark.plan.canonical import canonical_json, sha256_hex
+from tidemark.plan.cells import cell_identity
 from tidemark.plan.scenario import parse_scenario
 from tidemark.results.context import (
     AttemptContext,
@@ -65,20 +66,8 @@ __all__ = [
     "timeline_table",
 ]
 
-_WORKLOAD: Final = (
-    "scenario", "task", "load_model", "concurrency", "asked_rate_rps", "batch_size",
-    "max_requests", "max_time_s", "warmup_requests", "warmup_concurrency", "seed",
-    "request_json", "dataset_id", "dataset_revision", "dataset_sha256", "prefix_length_tok",
-    "prefix_ratio", "dialect",
-)  # fmt: skip
-_ENVIRONMENT: Final = (
-    "model_name", "model_revision", "precision", "serving_engine", "serving_version",
-    "serving_args_hash", "image_uri", "image_digest", "gpu_type", "gpu_count", "ecs_spec",
-    "region", "driver_version", "cuda_version",
-)  # fmt: skip
-_MEASUREMENT: Final = (
-    "engine_name", "engine_version", "engine_image_digest", "tokenizer", "tokenizer_revision",
-    "token_counts", "send",
+_FURTHER_SYSTEM: Final = (
+    "model_name", "serving_args_hash", "ecs_spec", "region", "driver_version", "cuda_version",
 )  # fmt: skip
 
 
@@ -113,11 +102,11 @@ def cell_row(
         **run.resources,
         **attempt.resources,
     }
-    row["workload_hash"] = _hash_of(row, _WORKLOAD)
-    # Without a digest the address is all that tells one system from another.
-    system = _ENVIRONMENT if row["image_digest"] else (*_ENVIRONMENT, "endpoint_url")
-    row["environment_hash"] = _hash_of(row, system)
-    row["measurement_hash"] = _hash_of(row, _MEASUREMENT)
+    identity = cell_identity(run.plan, attempt.cell)
+    further = {name: row.get(name) for name in _FURTHER_SYSTEM}
+    row["workload_hash"] = sha256_hex(identity["workload"])
+    row["environment_hash"] = sha256_hex({**identity["system"], **further})
+    row["measurement_hash"] = sha256_hex([identity["engine"], run.harness.engine_image_digest])
     return _complete(CELLS, row)
 
 
@@ -293,10 +282,6 @@ def _long_form(stat: Row) -> Row:
 
 def _counted(counts: Mapping[str, int]) -> list[Row]:
     return [{"kind": kind, "requests": counts[kind]} for kind in sorted(counts)]
-
-
-def _hash_of(row: Mapping[str, Any], columns: Iterable[str]) -> str:
-    return sha256_hex({name: row.get(name) for name in columns})
 
 
 def _json(value: Any) -> str:

@@ -1,0 +1,365 @@
+"""The result store: parts written once and whole, and read only when complete.
+
+The only file of this room that touches the outside. Each part is created exclusively under its
+final name: on a file system by linking a finished temporary file, on S3 by a conditional put. An
+attempt's raw output, requests and timeline are written before its cell part, so a cell that can
+be seen is complete.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as ds
+from pyarrow.fs import FSSpecHandler, PyFileSystem
+
+from tidemark.errors import AlreadyThere, StoreError
+from tidemark.results.context import TimelinePoint
+from tidemark.results.files import S3_OPTIONS, Files, LocalFiles, S3Files
+from tidemark.results.inventory import Inventory, Torn, take_stock
+from tidemark.results.layout import manifest_path, part_path, raw_path, run_path
+from tidemark.results.locations import FileLocation, Location, S3Location, parse_location
+from tidemark.results.raw import keep_raw
+from tidemark.results.redact import Json, Redactor
+from tidemark.results.requests import RequestRow
+from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
+from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of, timeline_table
+
+__all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store"]
+
+_logger = logging.getLogger(__name__)
+
+_NOT_YET = {
+    "oss": "Mount the bucket as a folder, or use s3:// with the option endpoint_url set to the "
+    "S3-compatible endpoint of OSS",
+    "oci": "Use s3:// with the option endpoint_url set to the S3-compatible endpoint of the "
+    "namespace and a customer secret key",
+    "az": "Mount the container as a folder, or write to a folder and copy it",
+    "gs": "Mount the bucket as a folder, or write to a folder and copy it",
+    "github": "Write to a folder or s3://; a release is for what is published afterwards",
+    "pvc": "Mount the claim in the pod that runs, and give the mounted folder as a path",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """What is to be kept of one attempt.
+
+    `row` is from `rows.cell_row`. `raw_files` are the engine's files by name, as bytes or where
+    they lie; `raw_context` what they do not say, as JSON values.
+    """
+
+    row: Row
+    requests: Sequence[RequestRow]
+    raw_files: Mapping[str, bytes | Path] = field(default_factory=dict)
+    raw_context: Mapping[str, Any] = field(default_factory=dict)
+    timeline: Sequence[TimelinePoint] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAttempt:
+    """Where an attempt lies, relative to the root, and its row as it was written."""
+
+    cell_part: str
+    requests_part: str
+    raw_folder: str
+    row: Row
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """A store that was written to, read, listed and cleaned; `notes` say what it would not do."""
+
+    uri: str
+    elapsed_s: float
+    notes: tuple[str, ...] = ()
+
+
+def open_store(
+    uri: str | Location,
+    *,
+    options: Mapping[str, str] | None = None,
+    redactor: Redactor | None = None,
+) -> Store:
+    """The store at a location. Touches nothing yet; `probe` says whether it works.
+
+    `options` for s3: `endpoint_url`, `profile`, `region`, `anonymous` ("true"),
+    `addressing_style` ("path", "virtual"). Never credentials. `redactor` knows the run's secrets;
+    what looks like a secret is taken out without one too. Raises StoreError for a location that
+    is malformed or cannot be written by this version.
+    """
+    location = parse_location(uri) if isinstance(uri, str) else uri
+    given = dict(options or {})
+    known = S3_OPTIONS if isinstance(location, S3Location) else ()
+    for name in given:
+        if name not in known:
+            allowed = ", ".join(known) or "none"
+            raise StoreError(f"no option {name!r}", location.scheme, f"There are: {allowed}")
+    files: Files
+    if isinstance(location, FileLocation):
+        files = LocalFiles(location)
+    elif isinstance(location, S3Location):
+        files = S3Files(location, given)
+    else:
+        what = f"{location.scheme}:// is understood, but cannot be written by this version"
+        raise StoreError(what, str(location), _NOT_YET[location.scheme])
+    return Store(location, files, redactor or Redactor())
+
+
+class Store:
+    """Results below one root. Made by `open_store`."""
+
+    def __init__(self, location: Location, files: Files, redactor: Redactor) -> None:
+        self.location = location
+        self._files = files
+        self._redactor = redactor
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.location)!r})"
+
+    @property
+    def uri(self) -> str:
+        """The canonical location, without options."""
+        return str(self.location)
+
+    def probe(self) -> Probe:
+        """Write, create again in vain, read, list and remove one small file.
+
+        Raises StoreError with the first thing that does not work. A store that lets nothing be
+        removed is fine, and noted.
+        """
+        begin = time.monotonic()
+        path = f"probes/{uuid.uuid4().hex}.txt"
+        data = f"probe {path}\n".encode()
+        self._files.create(path, data)
+        try:
+            self._files.create(path, data)
+        except AlreadyThere:
+            pass
+        else:
+            raise StoreError(
+                "the store overwrites a file that was to be created only if absent",
+                self.uri,
+                "Two runs could overwrite each other's results there: use another store",
+            )
+        if self._files.read(path) != data:
+            raise StoreError("what was written does not come back", self.uri, "Use another store")
+        if path not in self._files.list("probes"):
+            raise StoreError("what was written is not listed", self.uri, "Use another store")
+        notes: tuple[str, ...] = ()
+        try:
+            self._files.remove(path)
+        except StoreError as error:
+            notes = (f"the probe could not be removed: {error}",)
+        return Probe(self.uri, time.monotonic() - begin, notes)
+
+    def put_cell(self, attempt: Attempt) -> StoredAttempt:
+        """Keep one attempt: raw output, requests, timeline, and last the cell's own part.
+
+        An attempt that was cut short can be put again: parts with the same bytes are left as they
+        are. Raises AlreadyThere if the attempt's cell part exists, or another part with other
+        bytes.
+        """
+        row = attempt.row
+        cell_id, attempt_id = row["cell_id"], row["attempt_id"]
+        identity = {"run_id": row["run_id"], "cell_id": cell_id, "attempt_id": attempt_id}
+        place = (row["model_name"], _day(row["created_at"]), cell_id, attempt_id)
+        cell_part = part_path("cells", *place)
+        kept = keep_raw(identity, attempt.raw_files, attempt.raw_context, self._redactor)
+        requests = parquet_bytes(requests_table(**identity, rows=self._clean(attempt.requests)))
+        evidence = raw_path(cell_id, attempt_id)
+        finished = table_of(
+            CELLS,
+            [
+                {
+                    **self._redacted(row),
+                    "evidence_uri": evidence,
+                    "evidence_sha256": kept.evidence_sha256,
+                    "requests_sha256": hashlib.sha256(requests).hexdigest(),
+                }
+            ],
+        )
+        for name, data in kept.files.items():
+            self._keep(raw_path(cell_id, attempt_id, name), data)
+        requests_part = part_path("requests", *place)
+        self._keep(requests_part, requests)
+        if attempt.timeline:
+            points = timeline_table(**identity, points=attempt.timeline)
+            self._keep(part_path("timeline", *place), parquet_bytes(points))
+        self._files.create(cell_part, parquet_bytes(finished))
+        return StoredAttempt(cell_part, requests_part, evidence, finished.to_pylist()[0])
+
+    def put_run(self, row: Row) -> str:
+        """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
+        path = run_path(row["run_id"], _day(row["created_at"]))
+        self._files.create(path, parquet_bytes(table_of(RUNS, [self._redacted(row)])))
+        return path
+
+    def put_manifest(
+        self,
+        run_id: str,
+        *,
+        run_part: str,
+        cell_parts: Sequence[str],
+        contents: Mapping[str, Json] | None = None,
+    ) -> str:
+        """Say that a run is complete, as the last thing it writes; returns the path.
+
+        `contents` is kept beside the paths of the run's parts. Raises AlreadyThere if the run has
+        a manifest, StoreError if a part it names is not there.
+        """
+        present = {*self._files.list("runs"), *self._files.list("cells")}
+        for part in (run_part, *cell_parts):
+            if part not in present:
+                raise StoreError("a part of the run is missing", part, "Write it first")
+        document: dict[str, Json] = {
+            **dict(contents or {}),
+            "schema_version": SCHEMA_VERSION,
+            "run_id": run_id,
+            "run_part": run_part,
+            "cell_parts": [*sorted(cell_parts)],
+        }
+        cleaned = self._redactor.tree(document)
+        path = manifest_path(run_id)
+        text = json.dumps(cleaned, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        self._files.create(path, text.encode())
+        return path
+
+    def cells(self, where: ds.Expression | None = None) -> pa.Table:
+        """The rows of all complete cells, in the order of their paths; `CELLS` as schema.
+
+        `where` is a filter on its columns. What is torn is left out, logged as a warning, and
+        listed by `torn`.
+        """
+        return self._read(self._complete().cells, CELLS, where)
+
+    def requests(self, *, cell_id: str | None = None, attempt_id: str | None = None) -> pa.Table:
+        """The rows of the requests of all complete cells, or of one cell or attempt."""
+        wanted = [
+            path
+            for path in self._complete().requests
+            if (cell_id is None or _file_name(path).startswith(f"{cell_id}-"))
+            and (attempt_id is None or _file_name(path).endswith(f"-{attempt_id}.parquet"))
+        ]
+        return self._read(wanted, REQUESTS, None)
+
+    def runs(self) -> pa.Table:
+        """The rows of all runs that have a manifest, which says that they are complete."""
+        manifests = self._files.list("manifests")
+        finished = {_file_name(path).removesuffix(".json") for path in manifests}
+        paths = [
+            path
+            for path in self._files.list("runs")
+            if _file_name(path).removesuffix(".parquet") in finished
+        ]
+        return self._read(paths, RUNS, None)
+
+    def torn(self) -> tuple[Torn, ...]:
+        """What is there but is no result, and why: half-written, half-copied, damaged.
+
+        Reads every part, so it takes its time.
+        """
+        stock = take_stock(self._files.list("cells"), self._files.list("requests"))
+        damaged = []
+        for cell_part, requests_part in zip(stock.cells, stock.requests, strict=True):
+            try:
+                row = self._scan([cell_part], CELLS, None).to_pylist()[0]
+            except (pa.ArrowException, OSError, IndexError):
+                damaged.append(Torn(cell_part, "damaged; copy it again, or remove it"))
+                continue
+            digest = hashlib.sha256(self._files.read(requests_part)).hexdigest()
+            if digest != row["requests_sha256"]:
+                reason = "not the bytes its cell was written with; copy it again"
+                damaged.append(Torn(requests_part, reason))
+        return (*stock.torn, *damaged)
+
+    def find_cells(self, round: str, cell_id: str) -> list[Row]:
+        """The rows of the complete attempts at a cell within a round, oldest first."""
+        paths = [p for p in self._complete().cells if _file_name(p).startswith(f"{cell_id}-")]
+        rows = self._read(paths, CELLS, ds.field("round") == round).to_pylist()
+        return sorted(rows, key=lambda row: (row["created_at"], row["attempt_id"]))
+
+    def attempt_record(self, cell_id: str, attempt_id: str) -> dict[str, Any]:
+        """What `attempt.json` beside the raw output of an attempt says."""
+        record: dict[str, Any] = json.loads(
+            self._files.read(raw_path(cell_id, attempt_id, "attempt.json"))
+        )
+        return record
+
+    def _keep(self, path: str, data: bytes) -> None:
+        """Create a part that an earlier, cut short writing of the same attempt may have left."""
+        try:
+            self._files.create(path, data)
+        except AlreadyThere:
+            if self._files.read(path) != data:
+                raise
+
+    def _complete(self) -> Inventory:
+        stock = take_stock(self._files.list("cells"), self._files.list("requests"))
+        for torn in stock.torn:
+            _logger.warning("not read as a result: %s", torn)
+        return stock
+
+    def _read(
+        self, paths: Sequence[str], schema: pa.Schema, where: ds.Expression | None
+    ) -> pa.Table:
+        """The rows of many parts. A damaged one is left out and logged, not the end of all."""
+        try:
+            table = self._scan(paths, schema, where)
+        except (pa.ArrowException, OSError):
+            tables = [schema.empty_table()]
+            for path in paths:
+                try:
+                    tables.append(self._scan([path], schema, where))
+                except (pa.ArrowException, OSError) as error:
+                    reason = self._redactor.text(str(error))[:200]
+                    _logger.warning("not read as a result: %s: damaged: %s", path, reason)
+            table = pa.concat_tables(tables)
+        newest = pc.max(table["schema_version"]).as_py()
+        if newest is not None and newest > SCHEMA_VERSION:
+            what = f"holds rows of schema version {newest}, this version knows {SCHEMA_VERSION}"
+            raise StoreError(what, self.uri, "Read it with a newer tidemark")
+        return table
+
+    def _scan(
+        self, paths: Sequence[str], schema: pa.Schema, where: ds.Expression | None
+    ) -> pa.Table:
+        if not paths:
+            return schema.empty_table()
+        absolute = [f"{self._files.root}/{path}" for path in paths]
+        handler = PyFileSystem(FSSpecHandler(self._files.filesystem))
+        found = ds.dataset(absolute, schema=schema, format="parquet", filesystem=handler)
+        return found.to_table(filter=where)
+
+    def _redacted(self, row: Row) -> Row:
+        return {
+            name: self._redactor.tree(value) if isinstance(value, str | list) else value
+            for name, value in row.items()
+        }
+
+    def _clean(self, rows: Sequence[RequestRow]) -> list[RequestRow]:
+        return [
+            replace(row, error_message=self._redactor.text(row.error_message))
+            if row.error_message
+            else row
+            for row in rows
+        ]
+
+
+def _day(instant: datetime) -> date:
+    return instant.astimezone(UTC).date()
+
+
+def _file_name(path: str) -> str:
+    return path.rpartition("/")[2]
