@@ -22,6 +22,7 @@ WORDS = (
     " with", " the", " moon", " over", " the", " water", " at", " night",
 )  # fmt: skip
 
+_MARK = "words-go-here"
 DONE = b"data: [DONE]\n\n"
 
 
@@ -45,7 +46,7 @@ class ChunkMaker:
             "created": created,
             "model": model,
         }
-        self._content: dict[tuple[int, int, bool], bytes] = {}
+        self._around: dict[bool, tuple[str, str]] = {}
 
     def _event(self, document: dict[str, object]) -> bytes:
         return self.raw(b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n")
@@ -55,11 +56,14 @@ class ChunkMaker:
         return chunk(data) if self._chunked else data
 
     def _choice(self, part: dict[str, str], finish_reason: str | None) -> bytes:
+        return self._event(self._document(part, finish_reason))
+
+    def _document(self, part: dict[str, str], finish_reason: str | None) -> dict[str, object]:
         said: dict[str, object] = (
             {"delta": part} if self._kind == "chat" else {"text": part.get("content", "")}
         )
         choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish_reason}
-        return self._event({**self._base, "choices": [choice]})
+        return {**self._base, "choices": [choice]}
 
     def role(self) -> bytes:
         """The event that opens a chat stream, with a role and no content; empty otherwise."""
@@ -69,13 +73,14 @@ class ChunkMaker:
 
     def content(self, first_token: int, tokens: int, reasoning: bool) -> bytes:
         """The event that carries these tokens."""
-        key = (first_token % len(WORDS), tokens, reasoning)
-        made = self._content.get(key)
-        if made is None:
+        around = self._around.get(reasoning)
+        if around is None:
             field = "reasoning_content" if reasoning and self._kind == "chat" else "content"
-            made = self._choice({field: text(first_token, tokens)}, None)
-            self._content[key] = made
-        return made
+            document = self._document({field: _MARK}, None)
+            before, _, after = json.dumps(document, separators=(",", ":")).rpartition(_MARK)
+            around = self._around[reasoning] = (f"data: {before}", f"{after}\n\n")
+        # The words need no escaping, so each event is its text between two constants.
+        return self.raw(f"{around[0]}{text(first_token, tokens)}{around[1]}".encode())
 
     def finish(self, reason: str) -> bytes:
         """The event that says why the answer ends."""

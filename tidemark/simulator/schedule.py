@@ -153,24 +153,21 @@ class Schedule:
         stop_at = now + WORK_LIMIT_S
         self._working = True
         try:
-            while heap:
+            while heap and now <= stop_at:
                 deadline, _, item = heap[0]
-                if item.over:
-                    heapq.heappop(heap)
-                    continue
-                if deadline > now:
+                if deadline > now and not item.over:
                     now = clock()
                     if deadline > now:
                         break
-                if now > stop_at:
-                    break
                 # Taken off before it fires: firing may add other items.
                 heapq.heappop(heap)
-                now = clock()
+                if item.over:
+                    continue
                 following = item.fire(now)
                 if following is not None:
                     self._sequence += 1
                     heapq.heappush(heap, (following, self._sequence, item))
+                now = clock()
         finally:
             self._working = False
             if heap:

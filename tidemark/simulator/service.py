@@ -8,7 +8,7 @@ from itertools import count
 
 from tidemark.simulator import control
 from tidemark.simulator.admission import Admission
-from tidemark.simulator.answers import Answer, StatusAnswer, StreamAnswer, WholeAnswer
+from tidemark.simulator.answers import Answer, StatusAnswer
 from tidemark.simulator.asks import KINDS, Ask, AskError, read_ask
 from tidemark.simulator.config import EndpointConfig
 from tidemark.simulator.connection import Connection
@@ -17,6 +17,8 @@ from tidemark.simulator.faults import FaultRule, Faults
 from tidemark.simulator.http_messages import MessageError, Request, error_body, response
 from tidemark.simulator.record import Record, RequestTruth
 from tidemark.simulator.schedule import Schedule
+from tidemark.simulator.streams import StreamAnswer
+from tidemark.simulator.whole_answers import WholeAnswer
 
 _ID_PREFIXES = {"chat": "chatcmpl", "completion": "cmpl", "embedding": "embd", "rerank": "rerank"}
 
@@ -153,14 +155,14 @@ class Service:
         make = StreamAnswer if ask.stream else WholeAnswer
         return make(self, connection, request, truth, fault, ask, prompt)
 
-    def finish(self, answer: Answer, outcome: str, status: int | None) -> None:
-        """Note that an answer has ended, and let the next in."""
+    def finish(
+        self, answer: Answer, outcome: str, status: int | None, end_s: float | None = None
+    ) -> None:
+        """Note that an answer has ended (now, or at `end_s`), and let the next in."""
         now = time.monotonic()
         truth = answer.truth
         answer.over = True
-        # A complete answer ended with its last write; another when it was noticed.
-        if outcome not in ("ok", "error") or truth.end_s is None:
-            truth.end_s = now
+        truth.end_s = now if end_s is None else end_s
         truth.outcome = outcome
         truth.status = status
         truth.aborted_by_client = outcome == "aborted"
