@@ -39,15 +39,19 @@ _CHUNK: Final = 1 << 20
 # A name that announces a secret, or the end of one (MODEL_API_KEY, storage-azure-account-key).
 # `token` alone announces one only as an option or a variable: in JSON it is an ordinary word of
 # language models.
-_NAME = (
-    r"(?:api[-_]?key|access[-_]?key(?:[-_]?(?:id|secret))?|secret[-_]?key|account[-_]?key"
-    r"|client[-_]?secret|app[-_]?secret|connection[-_]?string|password|passwd|passphrase"
-    r"|private[-_]?key|(?:access|auth|bearer|session|security|sas|github|gitlab|hf|refresh|sts)"
-    r"[-_]?token)(?![A-Za-z0-9_-])"
+_WORDS: Final = (
+    "api key", "access key", "access key id", "access key secret", "secret key", "account key",
+    "private key", "client secret", "app secret", "connection string", "password", "passwd",
+    "passphrase", "access token", "auth token", "bearer token", "session token", "security token",
+    "sas token", "github token", "gitlab token", "hf token", "refresh token", "sts token",
+)  # fmt: skip
+_SPELLINGS: Final = tuple(
+    sorted({words.replace(" ", between) for words in _WORDS for between in ("", "_", "-")})
 )
+_NAME = rf"(?:{'|'.join(words.replace(' ', '[-_]?') for words in _WORDS)})(?![A-Za-z0-9_-])"
 _OPTION = (
     rf"(?<![A-Za-z0-9-])--?(?i:(?:[A-Za-z0-9]{{1,40}}[-_]){{0,8}}?"
-    rf"(?:{_NAME}|(?:token|secret|key)(?![A-Za-z0-9_-])))"
+    rf"(?:{_NAME}|(?:token|secret)(?![A-Za-z0-9_-])))"
 )
 
 # What stands after a name but is no secret: a reference, a placeholder, a word of a sentence.
@@ -60,37 +64,71 @@ _QUOTE = r"""\\{0,3}["']"""
 _VALUE = r"""(?P<s>[^\s"'\\,;&|)}\]]{1,4096})"""
 _QUOTED = r"""(?P<s>(?:\\{1,4}[^\s"']|[^"'\\\r\n]){1,4096})"""
 
-_SHAPES: Final = tuple(
+# A name, then a value: JSON, repr, YAML, headers, variables. Looked for only where one of the
+# spellings stands, since as patterns they would be tried at every character.
+_NAMED: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        # a name, then a value: JSON, repr, YAML, headers, variables
         rf"(?i:{_NAME})(?:{_QUOTE})?\s{{0,16}}[:=]\s{{0,16}}{_QUOTE}{_HARMLESS}{_QUOTED}",
         rf"(?i:{_NAME})(?:{_QUOTE})?[ \t]{{0,16}}[:=][ \t]{{0,16}}{_HARMLESS}{_VALUE}",
-        rf"(?:TOKEN|SECRET)=(?:{_QUOTE})?{_HARMLESS}{_VALUE}",
+    )
+)
+
+# Each shape with what a text must hold, in lower case, for the shape to be worth looking for.
+_SHAPES: Final = tuple(
+    (tuple(needles.split()), re.compile(pattern))
+    for needles, pattern in (
+        ("token= secret=", rf"(?:TOKEN|SECRET)=(?:{_QUOTE})?{_HARMLESS}{_VALUE}"),
         # an option, then its value: a shell line, or two elements of an argv
-        rf"{_OPTION}(?:=|\s{{1,16}}){_QUOTE}{_HARMLESS}{_QUOTED}",
-        rf"{_OPTION}(?:=|[ \t]{{1,16}}){_HARMLESS}{_VALUE}",
-        rf"{_OPTION}{_QUOTE}\s{{0,64}},\s{{0,64}}{_QUOTE}{_HARMLESS}{_QUOTED}",
+        ("-", rf"{_OPTION}(?:=|\s{{1,16}}){_QUOTE}{_HARMLESS}{_QUOTED}"),
+        ("-", rf"{_OPTION}(?:=|[ \t]{{1,16}}){_HARMLESS}{_VALUE}"),
+        ("-", rf"{_OPTION}{_QUOTE}\s{{0,64}},\s{{0,64}}{_QUOTE}{_HARMLESS}{_QUOTED}"),
         # headers
-        rf"[Aa]uthorization(?:{_QUOTE})?\s{{0,16}}[:=,]\s{{0,16}}(?:{_QUOTE})?"
-        rf"(?:(?i:basic|bearer|digest|token)\s{{1,8}})?{_HARMLESS}(?P<s>[^\s\"'\\,]{{1,4096}})",
-        r"(?i:\bbearer)\s{1,8}(?P<s>[A-Za-z0-9._~+/=-]{8,4096})",
+        (
+            "authorization",
+            rf"(?i:authorization)(?:{_QUOTE})?\s{{0,16}}[:=,]\s{{0,16}}(?:{_QUOTE})?"
+            rf"(?:(?i:basic|bearer|digest|token)\s{{1,8}})?{_HARMLESS}(?P<s>[^\s\"'\\,]{{1,4096}})",
+        ),
+        # long or with a digit, unlike the words of "bearer authentication failed"
+        (
+            "bearer",
+            r"(?i:\bbearer)\s{1,8}(?=[A-Za-z._~+/=-]{0,64}[0-9]|[A-Za-z0-9._~+/=-]{20})"
+            r"(?P<s>[A-Za-z0-9._~+/=-]{8,4096})",
+        ),
         # a signature or key inside a URL or a connection string
-        r"[?&;\s\"'](?i:sig|signature|x-(?:amz|oss)-(?:signature|credential|security-token)"
-        r"|ossaccesskeyid|accountkey|sharedaccess(?:key|signature)|access_token)="
-        r"(?P<s>[A-Za-z0-9%/+=._~-]{6,4096})",
-        r"://[^\s/@:\"'\\]{0,256}:(?P<s>[^\s@\"'\\]{1,256})@",
+        (
+            "sig= signature= credential= token= accesskeyid= accountkey= accesskey=",
+            r"[?&;\s\"'](?i:sig|signature|x-(?:amz|oss)-(?:signature|credential|security-token)"
+            r"|ossaccesskeyid|accountkey|sharedaccess(?:key|signature)|access_token)="
+            r"(?P<s>[A-Za-z0-9%/+=._~-]{6,4096})",
+        ),
+        ("://", r"://[^\s/@:\"'\\]{0,256}:(?P<s>[^\s@\"'\\]{1,256})@"),
         # shapes that speak for themselves
-        r"(?<![A-Za-z0-9])(?P<s>sk-[A-Za-z0-9_-]{12,512})",
-        r"(?<![A-Za-z0-9])(?P<s>A[KS]IA[0-9A-Z]{16})(?![A-Za-z0-9])",
-        r"(?<![A-Za-z0-9])(?P<s>LTAI[A-Za-z0-9]{12,30}|STS\.[A-Za-z0-9]{16,64})(?![A-Za-z0-9])",
-        r"(?<![A-Za-z0-9])(?P<s>gh[pousr]_[A-Za-z0-9]{16,255}|github_pat_[A-Za-z0-9_]{16,255})",
-        r"(?<![A-Za-z0-9])(?P<s>(?:hf_|nvapi-|glpat-|xox[abprs]-)[A-Za-z0-9_-]{16,255})",
-        r"(?<![A-Za-z0-9])(?P<s>AIza[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])",
-        r"(?<![A-Za-z0-9])(?P<s>eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{8,4096})",
+        ("sk-", r"(?<![A-Za-z0-9])(?P<s>sk-[A-Za-z0-9_-]{12,512})"),
+        ("akia asia", r"(?<![A-Za-z0-9])(?P<s>A[KS]IA[0-9A-Z]{16})(?![A-Za-z0-9])"),
+        (
+            "ltai sts.",
+            r"(?<![A-Za-z0-9])(?P<s>LTAI[A-Za-z0-9]{12,30}|STS\.[A-Za-z0-9]{16,64})(?![A-Za-z0-9])",
+        ),
+        (
+            "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_",
+            r"(?<![A-Za-z0-9])(?P<s>(?:gh[pousr]_|github_pat_)[A-Za-z0-9_]{16,255})",
+        ),
+        (
+            "hf_ nvapi- glpat- xox",
+            r"(?<![A-Za-z0-9])(?P<s>(?:hf_|nvapi-|glpat-|xox[abprs]-)[A-Za-z0-9_-]{16,255})",
+        ),
+        ("aiza", r"(?<![A-Za-z0-9])(?P<s>AIza[A-Za-z0-9_-]{35})(?![A-Za-z0-9_-])"),
+        (
+            "eyj",
+            r"(?<![A-Za-z0-9])(?P<s>eyJ[\w-]{8,4096}\.eyJ[\w-]{8,4096}\.[\w-]{8,4096})",
+        ),
         # an unfinished block is one too: it may have been cut
-        r"(?P<s>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,12000}"
-        r"(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?)",
+        (
+            "private key-----",
+            r"(?P<s>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,12000}"
+            r"(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?)",
+        ),
     )
 )
 
@@ -203,7 +241,7 @@ class Redactor:
         """
         spans: list[tuple[int, int]] = []
         while True:
-            found = [match.span("s") for shape in _SHAPES for match in shape.finditer(text)]
+            found = _shaped(text)
             if self._known is not None:
                 found += [match.span() for match in self._known.finditer(text)]
             merged = _merged(spans + found)
@@ -211,6 +249,25 @@ class Redactor:
                 return spans
             spans = merged
             text = _blanked(text, spans)
+
+
+def _shaped(text: str) -> list[tuple[int, int]]:
+    """Where something looks like a secret, in any order."""
+    lower = text.lower()
+    if len(lower) != len(text):  # a few letters become two
+        lower = "".join(letter.lower() if letter.isascii() else letter for letter in text)
+    found = [
+        match.span("s")
+        for needles, shape in _SHAPES
+        if any(needle in lower for needle in needles)
+        for match in shape.finditer(text)
+    ]
+    for spelling in _SPELLINGS:
+        position = lower.find(spelling)
+        while position >= 0:
+            found += [match.span("s") for shape in _NAMED if (match := shape.match(text, position))]
+            position = lower.find(spelling, position + 1)
+    return found
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:

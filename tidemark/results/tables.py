@@ -55,10 +55,11 @@ def timeline_table(
 
 def parquet_bytes(table: pa.Table) -> bytes:
     """A table as a parquet file; the same table gives the same bytes."""
+    many = table.num_rows > 1  # for a single row both only cost room
     sink = BytesIO()
     pq.write_table(
         table, sink, version="2.6", compression="zstd", compression_level=3,
-        use_dictionary=True, write_statistics=True, data_page_version="1.0",
+        use_dictionary=many, write_statistics=many, data_page_version="1.0",
         row_group_size=131_072, store_schema=True,
     )  # fmt: skip
     return sink.getvalue()
