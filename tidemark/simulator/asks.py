@@ -19,6 +19,7 @@ KINDS: dict[str, Kind] = {
     "/v1/rerank": "rerank",
 }
 DIMENSIONS_LIMIT = 4096
+MODEL_NAME_LIMIT = 512
 
 
 class AskError(Exception):
@@ -66,8 +67,8 @@ def read_ask(kind: Kind, body: bytes) -> Ask:
     if not isinstance(document, dict):
         raise AskError("The body is not a JSON object.")
     model = document.get("model")
-    if not isinstance(model, str) or not model:
-        raise AskError("`model` must be a name.", "model")
+    if not isinstance(model, str) or not 0 < len(model) <= MODEL_NAME_LIMIT:
+        raise AskError(f"`model` must be a name of 1 to {MODEL_NAME_LIMIT} characters.", "model")
     if kind == "chat":
         return _generation(kind, model, document, _messages(document.get("messages")), 0)
     if kind == "completion":

@@ -1,7 +1,7 @@
 """What the endpoint says: the words of its answers, and the bytes that carry them.
 
-The bytes of a stream's chunks are made once per request, before the first token
-is due, so that sending a token is no more than a write.
+The bytes of a stream's events are made before the first token is due, and mostly
+taken over from earlier streams, so that sending a token is no more than a write.
 """
 
 from __future__ import annotations
@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import json
 import struct
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
-from tidemark.simulator.http_messages import chunk
+from tidemark.simulator.http_messages import LAST_CHUNK, chunk
 
 StreamKind = Literal["chat", "completion"]
 
@@ -22,7 +24,6 @@ WORDS = (
     " with", " the", " moon", " over", " the", " water", " at", " night",
 )  # fmt: skip
 
-_MARK = "words-go-here"
 DONE = b"data: [DONE]\n\n"
 
 
@@ -32,74 +33,102 @@ def text(first_token: int, tokens: int) -> str:
     return "".join(WORDS[index % size] for index in range(first_token, first_token + tokens))
 
 
-class ChunkMaker:
-    """The events of one stream, as bytes ready to be written."""
+@dataclass(frozen=True, slots=True)
+class StreamShape:
+    """What the events of streams have in common, so that their bytes are made once.
 
-    def __init__(
-        self, *, kind: StreamKind, request_id: str, created: int, model: str, chunked: bool
-    ) -> None:
-        self._kind = kind
-        self._chunked = chunked
-        self._base = {
-            "id": request_id,
-            "object": "chat.completion.chunk" if kind == "chat" else "text_completion",
-            "created": created,
-            "model": model,
-        }
-        self._around: dict[bool, tuple[str, str]] = {}
+    chunked: whether events are framed as HTTP chunks.
+    """
 
-    def _event(self, document: dict[str, object]) -> bytes:
-        return self.raw(b"data: " + json.dumps(document, separators=(",", ":")).encode() + b"\n\n")
+    kind: StreamKind
+    model: str
+    chunked: bool
 
-    def raw(self, data: bytes) -> bytes:
-        """Bytes as they go on the wire, framed as an HTTP chunk if the stream is chunked."""
-        return chunk(data) if self._chunked else data
+    def frame(self, data: bytes) -> bytes:
+        """Bytes as they go on the wire."""
+        return chunk(data) if self.chunked else data
 
-    def _choice(self, part: dict[str, str], finish_reason: str | None) -> bytes:
-        return self._event(self._document(part, finish_reason))
+    def event(self, fields: dict[str, object], identity: bytes) -> bytes:
+        """A framed event: the identity of a stream, and these fields."""
+        name = "chat.completion.chunk" if self.kind == "chat" else "text_completion"
+        document = json.dumps(
+            {"object": name, "model": self.model, **fields}, separators=(",", ":")
+        ).encode()
+        return self.frame(b"data: {%s,%s\n\n" % (identity, document[1:]))
 
-    def _document(self, part: dict[str, str], finish_reason: str | None) -> dict[str, object]:
-        said: dict[str, object] = (
-            {"delta": part} if self._kind == "chat" else {"text": part.get("content", "")}
+    def choice(self, said: dict[str, str], finish_reason: str | None, identity: bytes) -> bytes:
+        """A framed event with a choice."""
+        part: dict[str, object] = (
+            {"delta": said} if self.kind == "chat" else {"text": said.get("content", "")}
         )
-        choice = {"index": 0, **said, "logprobs": None, "finish_reason": finish_reason}
-        return {**self._base, "choices": [choice]}
+        choice = {"index": 0, **part, "logprobs": None, "finish_reason": finish_reason}
+        return self.event({"choices": [choice]}, identity)
 
-    def role(self) -> bytes:
-        """The event that opens a chat stream, with a role and no content; empty otherwise."""
-        if self._kind != "chat":
-            return b""
-        return self._choice({"role": "assistant", "content": ""}, None)
 
-    def content(self, first_token: int, tokens: int, reasoning: bool) -> bytes:
-        """The event that carries these tokens."""
-        around = self._around.get(reasoning)
-        if around is None:
-            field = "reasoning_content" if reasoning and self._kind == "chat" else "content"
-            document = self._document({field: _MARK}, None)
-            before, _, after = json.dumps(document, separators=(",", ":")).rpartition(_MARK)
-            around = self._around[reasoning] = (f"data: {before}", f"{after}\n\n")
-        # The words need no escaping, so each event is its text between two constants.
-        return self.raw(f"{around[0]}{text(first_token, tokens)}{around[1]}".encode())
+def identity(request_id: str, created: int) -> bytes:
+    """The part of an event that tells one stream from another."""
+    return b'"id":"%s","created":%d' % (request_id.encode(), created)
+
+
+@lru_cache(maxsize=64)
+def _templates(
+    shape: StreamShape, contents: tuple[tuple[int, int, bool], ...], identity: bytes
+) -> tuple[bytes, ...]:
+    """The opening event (empty unless it is a chat), then one event per content."""
+    events = [b""]
+    if shape.kind == "chat":
+        events = [shape.choice({"role": "assistant", "content": ""}, None, identity)]
+    for first_token, tokens, reasoning in contents:
+        field = "reasoning_content" if reasoning and shape.kind == "chat" else "content"
+        events.append(shape.choice({field: text(first_token, tokens)}, None, identity))
+    return tuple(events)
+
+
+class ChunkMaker:
+    """The events of one stream, as bytes ready to be written.
+
+    Ids of a kind are of one length, so an event of another stream becomes one of
+    this stream by putting its id in the place of the other's: the length of the
+    HTTP chunk stays right.
+    """
+
+    def __init__(self, shape: StreamShape, request_id: str, created: int) -> None:
+        self._shape = shape
+        self._identity = identity(request_id, created)
+        prefix, _, digits = request_id.rpartition("-")
+        self._mark = identity(f"{prefix}-{'0' * len(digits)}", 10 ** (len(str(created)) - 1))
+
+    def contents(self, contents: tuple[tuple[int, int, bool], ...]) -> tuple[bytes, list[bytes]]:
+        """The opening event (a chat's role), and one event for each content.
+
+        A content is its first token, its number of tokens, and whether they are
+        reasoning.
+        """
+        mark, own = self._mark, self._identity
+        made = [one.replace(mark, own) for one in _templates(self._shape, contents, mark)]
+        return made[0], made[1:]
 
     def finish(self, reason: str) -> bytes:
         """The event that says why the answer ends."""
-        return self._choice({}, reason)
+        return self._shape.choice({}, reason, self._identity)
 
     def usage(self, usage: dict[str, object]) -> bytes:
         """The event with the token counts, which has no choices."""
-        return self._event({**self._base, "choices": [], "usage": usage})
+        return self._shape.event({"choices": [], "usage": usage}, self._identity)
 
     def error(self, message: str, code: int) -> bytes:
         """An error inside a stream that had begun well, as vLLM sends it."""
         kind = "server_error" if code >= 500 else "invalid_request_error"
-        return self._event({"error": {"message": message, "type": kind, "code": code}})
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        return self._shape.frame(b"data: %s\n\n" % json.dumps({"error": error}).encode())
 
     def garbage(self) -> bytes:
         """An event whose data is cut off in the middle of its JSON."""
-        return self.raw(
-            b'data: {"id": "' + str(self._base["id"]).encode() + b'", "choices": [{"de\n\n'
-        )
+        return self._shape.frame(b'data: {%s,"choices":[{"de\n\n' % self._identity)
+
+    def done(self) -> bytes:
+        """The end of the stream."""
+        return self._shape.frame(DONE) + (LAST_CHUNK if self._shape.chunked else b"")
 
 
 def usage(

@@ -6,10 +6,9 @@ import time
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tidemark.simulator import chunks
 from tidemark.simulator.answers import COUNT_RETRY_S, TokenAnswer
-from tidemark.simulator.chunks import WORDS, ChunkMaker
-from tidemark.simulator.http_messages import LAST_CHUNK, stream_head
+from tidemark.simulator.chunks import WORDS, ChunkMaker, StreamShape
+from tidemark.simulator.http_messages import stream_head
 from tidemark.simulator.latency import Latency
 
 
@@ -62,22 +61,12 @@ class StreamAnswer(TokenAnswer):
         self._first_due = now + latency.ttft_s
         self._tpot_s = latency.tpot_s
         self._chunked = self.request.chunked_allowed
-        self._maker = ChunkMaker(
+        shape = StreamShape(
             kind="chat" if self._ask.kind == "chat" else "completion",
-            request_id=truth.id,
-            created=int(time.time()),
             model=self._ask.model,
             chunked=self._chunked,
         )
-        self._opening = self._maker.role()
-        self._opening = (
-            stream_head(
-                request_id=truth.id,
-                chunked=self._chunked,
-                keep_alive=self.request.keep_alive and self._chunked,
-            )
-            + self._opening
-        )
+        self._maker = ChunkMaker(shape, truth.id, int(time.time()))
         breaks = fault is not None and fault.kind in ("error_in_stream", "cut", "hang")
         self._break_at = self._fault_at if breaks else None
         plan = event_plan(
@@ -86,7 +75,10 @@ class StreamAnswer(TokenAnswer):
             (self._reasoning, self._fault_at),
         )
         self._lasts, self._slots = plan.lasts, plan.slots
-        self._contents = [self._maker.content(*content) for content in plan.contents]
+        opening, self._contents = self._maker.contents(plan.contents)
+        keep_alive = self.request.keep_alive and self._chunked
+        head = stream_head(request_id=truth.id, chunked=self._chunked, keep_alive=keep_alive)
+        self._opening = head + opening
         if fault is not None and fault.kind == "garbage" and plan.lasts:
             self._spoil(plan)
         self._event = 0  # the next to be written
@@ -173,11 +165,9 @@ class StreamAnswer(TokenAnswer):
         parts = [maker.finish("length" if planned else "stop")]
         if self._ask.include_usage and self._has_usage:
             parts.append(maker.usage(self._usage(planned)))
-        return b"".join(parts) + self._done()
+        parts.append(maker.done())
+        return b"".join(parts)
 
     def _error(self) -> bytes:
         code = self.fault.code if self.fault else 500
-        return self._maker.error("The engine failed while generating.", code) + self._done()
-
-    def _done(self) -> bytes:
-        return self._maker.raw(chunks.DONE) + (LAST_CHUNK if self._chunked else b"")
+        return self._maker.error("The engine failed while generating.", code) + self._maker.done()
