@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tidemark.plan.identity import identity_known
-from tidemark.plan.problems import Problem, plan_error
+from tidemark.plan.problems import Problem, path_text, plan_error
 from tidemark.plan.request import request_warnings
 from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.tasks import API_PATHS, BATCH_TASKS, IMAGE_INPUT_TASKS
@@ -36,7 +36,10 @@ def warnings(plan: SweepPlan) -> tuple[str, ...]:
     Each begins with the field it is about. In a fixed order, none twice.
     """
     found = [
-        *(f"{problem.where[0]}: {problem.what}. {problem.remedy}" for problem in _missing(plan)),
+        *(
+            f"{path_text(problem.where)}: {problem.what}. {problem.remedy}"
+            for problem in _missing(plan)
+        ),
         *_endpoint_warnings(plan),
         *_workload_warnings(plan),
         *_sample_size_warnings(plan),
@@ -59,7 +62,7 @@ def _missing(plan: SweepPlan) -> Iterator[Problem]:
     if plan.endpoint.url is None and plan.endpoint.inference_service is not None:
         service = plan.endpoint.inference_service
         yield Problem(
-            ("endpoint.url",),
+            ("endpoint", "url"),
             f"the address of InferenceService {service.namespace}/{service.name} is not known",
             "Give the URL beside the plan, as seen from where the load is sent",
         )

@@ -86,17 +86,31 @@ def path_text(where: Sequence[str | int]) -> str:
 
 
 def plan_error(
-    problems: Sequence[Problem], source: str | None, whole: str = "the plan"
+    problems: Sequence[Problem],
+    source: str | None,
+    lines: Mapping[Location, int] | None = None,
 ) -> PlanError:
-    """One error for all `problems`; `source` is the file or the place the text came from."""
-    place = f"{source}: " if source else ""
+    """One error for all `problems`. `source` is the file or place the text came from,
+    `lines` the line on which each of its fields stands."""
+    places = [_place(found.where, lines or {}) for found in problems]
     if len(problems) == 1:
-        only = problems[0]
-        return PlanError(only.what, f"{place}{path_text(only.where) or whole}", only.remedy)
-    lines = "".join(
-        f"\n  {path_text(found.where) or whole}: {found.what}. {found.remedy}" for found in problems
+        place = f"{source}: {places[0]}" if source else places[0]
+        return PlanError(problems[0].what, place, problems[0].remedy)
+    listed = "".join(
+        f"\n  {place}: {found.what}. {found.remedy}"
+        for place, found in zip(places, problems, strict=True)
     )
-    return PlanError(f"{len(problems)} problems:{lines}", source or whole)
+    return PlanError(f"{len(problems)} problems{listed}", source or "the plan")
+
+
+def _place(where: Location, lines: Mapping[Location, int]) -> str:
+    text = path_text(where) or "the plan"
+    # A field that is missing has no line; the part it is missing from has one.
+    for length in range(len(where), 0, -1):
+        line = lines.get(where[:length])
+        if line is not None:
+            return f"{text} (line {line})"
+    return text
 
 
 def problems_of(
@@ -107,9 +121,11 @@ def problems_of(
     `synonyms` maps field names of other tools to ours, for a better "did you mean".
     """
     found = []
-    for detail in error.errors(include_url=False):
-        # Only says that an earlier field is wrong, which that field says itself.
-        if detail["type"] == "default_factory_not_called":
+    details = error.errors(include_url=False)
+    # A list is called too short for want of entries that are wrong, which they say themselves.
+    parents = {tuple(detail["loc"][:-1]) for detail in details}
+    for detail in details:
+        if detail["type"] == "too_short" and tuple(detail["loc"]) in parents:
             continue
         what, remedy = _words(detail, model, synonyms)
         found.append(Problem(tuple(detail["loc"]), what, remedy))
@@ -140,9 +156,9 @@ def _words(
         return f"is none of {', '.join(choices)}", f"Choose one of them. {advice}"
     if kind in _MEANINGS:
         what, remedy = _MEANINGS[kind]
-        bounds = {name: context.get(name) for name in ("gt", "ge", "lt", "le")}
-        lengths = {name: context.get(name) for name in ("min_length", "max_length")}
-        return what.format(**bounds, **lengths), f"{remedy.format(**bounds, **lengths)}. {advice}"
+        names = ("gt", "ge", "lt", "le", "min_length", "max_length")
+        numbers = {name: f"{context[name]:.12g}" for name in names if name in context}
+        return what.format(**numbers), f"{remedy.format(**numbers)}. {advice}"
     return detail["msg"].removeprefix("Input should be ").removeprefix("Value error, "), advice
 
 

@@ -329,6 +329,8 @@ class _KindRow:
         if self.letter == "E" and first and bare.count(",") == 1:
             # OME's webhook asks for two numbers; the load engine takes one.
             return f"The load engine takes one number; write E({first[0]}), "
+        if "(" in bare and ")" not in bare:
+            return "A comma ends an entry of a [list], so put each scenario in quotes, "
         return f"Write {self.form}{self.advice}, "
 
 

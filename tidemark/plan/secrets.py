@@ -29,7 +29,8 @@ _FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})$"
 # How the keys of well-known services begin, and what only a key or a digest looks like.
 _KEY_SHAPES = re.compile(
     r"""
-      \b(?:sk|pk|rk)[-_][A-Za-z0-9_-]{8,}        # OpenAI and many that follow it
+      \bsk-[A-Za-z0-9_-]{8,}                     # OpenAI and many that follow it
+    | \b[sprk]k_(?:live|test)_[A-Za-z0-9]+       # Stripe
     | \bgh[pousr]_[A-Za-z0-9]{8,} | \bgithub_pat_[A-Za-z0-9_]{8,}
     | \bglpat-[A-Za-z0-9_-]{8,}
     | \bhf_[A-Za-z0-9]{8,}
@@ -39,7 +40,7 @@ _KEY_SHAPES = re.compile(
     | \bxox[abprs]-[A-Za-z0-9-]{8,}
     | \beyJ[A-Za-z0-9_-]{10,}\.                  # JSON web tokens
     | -----BEGIN
-    | (?:^|\s)(?:Bearer|Basic)\s+\S+
+    | \A\s*(?:Bearer|Basic)\s+\S+\s*\Z
     """,
     re.VERBOSE,
 )
@@ -71,7 +72,9 @@ class SecretRef(str):
             _check_file(value)
         elif not value.startswith("env:"):
             raise refusal("a literal value is not accepted where a secret belongs", SECRET_REMEDY)
-        if looks_like_secret(value.partition(":")[2]):
+        # Paths may hold digests (of a store, of a volume), so only known shapes count there.
+        test = _KEY_SHAPES.search if value.startswith("file:") else looks_like_secret
+        if test(value.partition(":")[2]):
             raise refusal(
                 "what follows the colon looks like a secret itself",
                 f"{SECRET_REMEDY}; treat the pasted key as leaked and replace it",
@@ -101,8 +104,7 @@ def looks_like_secret(text: str) -> bool:
     """Whether `text` has the shape of a key, token or password hash that people paste.
 
     Says yes to the prefixes of well-known services and to long unbroken runs of mixed
-    letters and digits; image digests and other SHA-256 values go through fields that
-    expect them and are not asked here.
+    letters and digits, but for those of 40 and 64 hexadecimal digits: commits and digests.
     """
     if _KEY_SHAPES.search(text):
         return True
@@ -117,6 +119,8 @@ def looks_like_secret(text: str) -> bool:
 
 
 def _is_random(run: str) -> bool:
+    if re.fullmatch(r"[0-9a-f]{40}|[0-9a-f]{64}", run):
+        return False
     return bool(re.search(r"[0-9]", run)) and bool(re.search(r"[A-Za-z]", run))
 
 

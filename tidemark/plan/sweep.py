@@ -14,14 +14,14 @@ from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_v
 from tidemark.errors import PlanError
 from tidemark.plan.advice import check_runnable, warnings
 from tidemark.plan.base import Name, PlanModel, Real, Whole
-from tidemark.plan.canonical import sha256_hex
+from tidemark.plan.canonical import canonical_json, sha256_hex
 from tidemark.plan.consistency import plan_problems, tokenizer_problem
 from tidemark.plan.dataset import Dataset, Prefix
 from tidemark.plan.endpoint import Endpoint, InferenceService
 from tidemark.plan.estimate import CellEstimate, Estimate, estimate
 from tidemark.plan.limits import MAX_CONCURRENCY, Limits, WarmUp
 from tidemark.plan.objective import Slo
-from tidemark.plan.problems import did_you_mean, refusal, refusals
+from tidemark.plan.problems import Problem, did_you_mean, refusal, refusals
 from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.system import EngineRef, System
 from tidemark.plan.tasks import (
@@ -229,18 +229,32 @@ class SweepPlan(PlanModel):
     @field_validator("scenarios")
     @classmethod
     def _canonical_scenarios(cls, scenarios: tuple[str, ...]) -> tuple[str, ...]:
-        canonical = []
-        for scenario in scenarios:
+        canonical: list[str] = []
+        problems = []
+        for index, given in enumerate(scenarios):
             try:
-                canonical.append(parse_scenario(scenario).text)
+                canonical.append(parse_scenario(given).text)
             except PlanError as error:
-                raise refusal(error.what, error.remedy or "") from None
+                problems.append(Problem((index,), error.what, error.remedy or ""))
+        if problems:
+            raise refusals("scenarios", problems)
         return _different(tuple(canonical))
 
     @field_validator("concurrency", "batch_sizes")
     @classmethod
     def _different_levels(cls, levels: tuple[int, ...]) -> tuple[int, ...]:
         return _different(levels)
+
+    @field_validator("request", mode="before")
+    @classmethod
+    def _json_only(cls, request: Any) -> Any:
+        if isinstance(request, Mapping):
+            try:
+                canonical_json(request)
+            except PlanError as error:
+                inside = (error.where or "").removeprefix("value").removeprefix(".")
+                raise refusal(f"{inside}: {error.what}", error.remedy or "") from None
+        return request
 
     @field_validator("tokenizer")
     @classmethod
