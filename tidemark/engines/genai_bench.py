@@ -398,7 +398,7 @@ def _requests(plan: SweepPlan, level: int, is_warm_up: bool, by_batch: bool) -> 
     if is_warm_up and plan.warmup is not None and plan.warmup.requests:
         return plan.warmup.requests
     users = 1 if by_batch else level
-    return 2 * users if is_warm_up else plan.limits.max_requests or 20 * users
+    return 2 * users if is_warm_up else plan.limits.requests_at(users)
 
 
 def _seed(seed: int, number: int) -> int:
@@ -418,7 +418,7 @@ def _options(
         # The launcher keeps the limits; these only have to be larger.
         "--max-time-per-run", str(int(plan.limits.max_time_s // 60) + 2),
         "--max-requests-per-run", "1000000000",
-        "--model-tokenizer", plan.tokenizer,
+        "--model-tokenizer", str(plan.tokenizer),
     ]  # fmt: skip
     if plan.request:
         options += ["--additional-request-params", json.dumps(dict(plan.request))]
@@ -467,7 +467,7 @@ def _environment(plan: SweepPlan, directory: str) -> tuple[dict[str, str], dict[
         "DO_NOT_TRACK": "1",
     }
     later = {"HOME": directory}
-    if Path(plan.tokenizer).is_absolute():
+    if Path(str(plan.tokenizer)).is_absolute():
         later |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
     endpoint = plan.endpoint
     if endpoint.ca_file:

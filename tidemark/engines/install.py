@@ -8,22 +8,22 @@ the installed engine's own help with the options we pass.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Iterator
 
 from tidemark.engines import genai_bench
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.errors import EngineError
 
-__all__ = ["Installed", "check", "engines_directory", "find", "install", "missing_options"]
+__all__ = ["Installed", "check", "find", "install", "missing_options"]
 
 LOCK = Path(__file__).with_name("locks") / f"genai-bench-{genai_bench.VERSION}.txt"
 MARKER = "installed.json"
@@ -44,28 +44,21 @@ class Installed:
         return str(self.directory / "bin" / "python")
 
 
-def engines_directory(environ: Mapping[str, str]) -> Path:
-    """Where engines are kept: TIDEMARK_HOME, else the user's data directory."""
-    if environ.get("TIDEMARK_HOME"):
-        return Path(environ["TIDEMARK_HOME"]) / "engines"
-    data = environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return Path(data) / "tidemark" / "engines"
-
-
-def find(name: str, environ: Mapping[str, str]) -> GenaiBench:
+def find(name: str, root: Path) -> GenaiBench:
     """The installed engine of that name. Raises EngineError where it is missing or outdated."""
-    installed = _installed(engines_directory(environ), name)
+    _known(name)
+    installed = _installed(root, name)
     if installed is None:
         raise EngineError(
             f"the engine {name} {genai_bench.VERSION} is not installed",
-            str(engines_directory(environ)),
+            str(root),
             f"Run `tidemark engines install {name}`",
         )
     return GenaiBench(installed.python)
 
 
 def install(
-    name: str, environ: Mapping[str, str], *, say: Callable[[str], None], force: bool = False
+    name: str, root: Path, *, say: Callable[[str], None], force: bool = False
 ) -> Installed:
     """Install the engine as pinned, unless it is there; then check it. Two at once take turns.
 
@@ -73,7 +66,6 @@ def install(
     the installer's last words.
     """
     _known(name)
-    root = engines_directory(environ)
     root.mkdir(parents=True, exist_ok=True)
     with _turn(root / f"{name}.lock"):
         installed = _installed(root, name)
@@ -98,10 +90,10 @@ def install(
         return found
 
 
-def check(name: str, environ: Mapping[str, str]) -> list[str]:
+def check(name: str, root: Path) -> list[str]:
     """What is wrong with the installed engine, each as a sentence; empty when nothing is."""
     _known(name)
-    installed = _installed(engines_directory(environ), name)
+    installed = _installed(root, name)
     if installed is None:
         return [f"{name} {genai_bench.VERSION} is not installed: run `tidemark engines install {name}`"]
     problems = []
@@ -145,8 +137,6 @@ def _installed(root: Path, name: str) -> Installed | None:
 
 
 def _lock_sha256() -> str:
-    import hashlib
-
     return hashlib.sha256(LOCK.read_bytes()).hexdigest()
 
 

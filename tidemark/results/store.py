@@ -164,6 +164,15 @@ class Store:
             notes = (f"the probe could not be removed: {error}",)
         return Probe(self.uri, time.monotonic() - begin, notes)
 
+    def put_evidence(self, attempt: Attempt) -> StoredAttempt:
+        """Keep raw output, requests and timeline of an attempt whose verdict is still to come.
+
+        Nothing reads it as a result until `put_cell` has followed, but nothing is lost either.
+        Raises AlreadyThere where a part is there with other bytes.
+        """
+        stored, _ = self._put_evidence(attempt)
+        return stored
+
     def put_cell(self, attempt: Attempt) -> StoredAttempt:
         """Keep one attempt: raw output, requests, timeline, and last the cell's own part.
 
@@ -171,6 +180,11 @@ class Store:
         are. Raises AlreadyThere if the attempt's cell part exists, or another part with other
         bytes.
         """
+        stored, finished = self._put_evidence(attempt)
+        self._files.create(stored.cell_part, parquet_bytes(finished))
+        return stored
+
+    def _put_evidence(self, attempt: Attempt) -> tuple[StoredAttempt, pa.Table]:
         row = attempt.row
         cell_id, attempt_id = row["cell_id"], row["attempt_id"]
         identity = {"run_id": row["run_id"], "cell_id": cell_id, "attempt_id": attempt_id}
@@ -197,8 +211,8 @@ class Store:
         if attempt.timeline:
             points = timeline_table(**identity, points=attempt.timeline)
             self._keep(part_path("timeline", *place), parquet_bytes(points))
-        self._files.create(cell_part, parquet_bytes(finished))
-        return StoredAttempt(cell_part, requests_part, evidence, finished.to_pylist()[0])
+        stored = StoredAttempt(cell_part, requests_part, evidence, finished.to_pylist()[0])
+        return stored, finished
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""

@@ -1,0 +1,270 @@
+"""One look before any load: the engine, the tokenizer, the store, and one real request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.log import logger
+from tasks.room import Room
+from tidemark.errors import EndpointError, PlanError
+from tidemark.plan.scenario import parse_scenario
+from tidemark.plan.sweep import SweepPlan
+
+__all__ = ["Preflight", "preflight", "probe_endpoint"]
+
+PROBE_TOKENS = 16
+CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """What one real request showed. Times are seconds; None where the answer is not streamed."""
+
+    ttft_s: float | None
+    tpot_s: float | None
+    e2e_s: float
+    usage: bool
+
+    def service_time_s(self, plan: SweepPlan, scenario: str) -> float:
+        """How long one request of a scenario will take, as far as one short request can tell."""
+        tokens = parse_scenario(scenario).mean_output_tokens
+        if tokens is None or self.ttft_s is None or self.tpot_s is None:
+            return self.e2e_s
+        return self.ttft_s + self.tpot_s * max(0.0, tokens - 1)
+
+
+@task(name="preflight", cache_policy=NO_CACHE)
+async def preflight(room: Room) -> Preflight:
+    """Check all that can be checked before load, in parallel. Raises TidemarkError."""
+    _check_tokenizer(room.plan)
+    _check_dataset(room.plan)
+    (probe, _) = await asyncio.gather(
+        probe_endpoint(room.plan, room.secrets), asyncio.to_thread(room.store.probe)
+    )
+    logger().info(
+        "preflight: the endpoint answered in %.3f s, the store can be written and read", probe.e2e_s
+    )
+    return probe
+
+
+def _check_tokenizer(plan: SweepPlan) -> None:
+    name = plan.tokenizer
+    if name is None:
+        raise PlanError(
+            "a run needs a tokenizer, with which prompts get their length",
+            "tokenizer",
+            "Give the directory that holds the model's tokenizer.json, or its name on the hub",
+        )
+    path = Path(name)
+    if not path.is_absolute():
+        return
+    if not path.is_dir():
+        raise PlanError("no such directory", f"tokenizer: {name}", "Correct the path")
+    known = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+    if not any((path / file).exists() for file in known):
+        raise PlanError(
+            f"holds no tokenizer (none of {', '.join(known)})",
+            f"tokenizer: {name}",
+            "Point to the directory that the model's tokenizer was saved in",
+        )
+    if (path / "tokenizer.json").exists():
+        from tokenizers import Tokenizer
+
+        try:
+            tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
+        except Exception as error:  # the library raises bare Exception
+            raise PlanError(
+                f"tokenizer.json cannot be read ({error})", f"tokenizer: {name}", "Save it again"
+            ) from error
+        if not tokenizer.encode("a tide comes in").ids:
+            raise PlanError(
+                "the tokenizer gives no tokens", f"tokenizer: {name}", "Check tokenizer.json"
+            )
+
+
+def _check_dataset(plan: SweepPlan) -> None:
+    if plan.dataset is None:
+        return
+    for field in ("path", "config"):
+        value = getattr(plan.dataset, field)
+        if value and Path(value).is_absolute() and not Path(value).exists():
+            raise PlanError("no such file", f"dataset.{field}: {value}", "Correct the path")
+
+
+async def probe_endpoint(
+    plan: SweepPlan,
+    secrets: Mapping[str, str],
+    clock: Callable[[], float] = time.monotonic,
+) -> Preflight:
+    """Send one short request of the plan's task. Raises EndpointError with what to do."""
+    endpoint = plan.endpoint
+    if not endpoint.url or not endpoint.model:
+        field = "model" if endpoint.url else "url"
+        raise PlanError(
+            f"the endpoint has no {field}", f"endpoint.{field}", f"Give it in the plan or by --{field}"
+        )
+    headers = {name: secrets.get(str(value), str(value)) for name, value in endpoint.headers.items()}
+    if endpoint.api_key:
+        headers["Authorization"] = f"Bearer {secrets[str(endpoint.api_key)]}"
+    where = endpoint.url
+    try:
+        verify: ssl.SSLContext | bool = (
+            ssl.create_default_context(cafile=endpoint.ca_file) if endpoint.ca_file else True
+        )
+    except (OSError, ssl.SSLError) as error:
+        raise EndpointError(
+            f"the CA file cannot be used ({error})",
+            f"endpoint.ca_file: {endpoint.ca_file}",
+            "Give a file with certificates in PEM form",
+        ) from error
+    timeout = httpx.Timeout(plan.limits.stall_timeout_s, connect=CONNECT_TIMEOUT_S)
+    async with httpx.AsyncClient(
+        base_url=endpoint.url,
+        headers=headers,
+        verify=verify,
+        timeout=timeout,
+        proxy=endpoint.proxy,
+        trust_env=False,
+    ) as client:
+        try:
+            return await _PROBES[plan.task](client, plan, clock)
+        except httpx.ConnectError as error:
+            raise EndpointError(
+                f"no connection ({error})", where, "Check host and port, and that the service runs"
+            ) from error
+        except httpx.TimeoutException as error:
+            raise EndpointError(
+                f"no answer within {plan.limits.stall_timeout_s:g} s ({type(error).__name__})",
+                where,
+                "Check that the service is ready, or raise limits.stall_timeout_s",
+            ) from error
+        except httpx.HTTPError as error:
+            raise EndpointError(
+                f"the request broke off ({type(error).__name__}: {error})",
+                where,
+                "Check that this is an HTTP service of the kind the plan names",
+            ) from error
+
+
+async def _probe_chat(
+    client: httpx.AsyncClient, plan: SweepPlan, clock: Callable[[], float]
+) -> Preflight:
+    body: dict[str, Any] = {
+        **plan.request,
+        "model": plan.endpoint.model,
+        "messages": [{"role": "user", "content": "Count the waves that reach the shore."}],
+        "max_tokens": PROBE_TOKENS,
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    if plan.endpoint.dialect != "openai":
+        body["ignore_eos"] = True
+    started, first, usage = clock(), None, None
+    async with client.stream("POST", "/v1/chat/completions", json=body) as answer:
+        await _refuse_errors(client, plan, answer)
+        async for line in answer.aiter_lines():
+            if not line.startswith("data:") or line.endswith("[DONE]"):
+                continue
+            try:
+                chunk = json.loads(line[5:])
+            except ValueError as error:
+                raise EndpointError(
+                    "the stream holds no JSON", str(client.base_url), "Is this an LLM service?"
+                ) from error
+            if chunk.get("error"):
+                raise EndpointError(
+                    f"the stream carried an error: {str(chunk['error'])[:300]}",
+                    str(client.base_url),
+                    "Mend the service, then run again",
+                )
+            delta = (chunk.get("choices") or [{}])[0].get("delta") or {}
+            text = delta.get("content") or delta.get("reasoning_content") or delta.get("reasoning")
+            if text and first is None:
+                first = clock()
+            usage = chunk.get("usage") or usage
+    ended = clock()
+    if first is None:
+        raise EndpointError(
+            "the answer held no text",
+            str(client.base_url),
+            "Check that the model generates text for a chat request",
+        )
+    if not usage and plan.token_counts == "server":
+        raise EndpointError(
+            "the server reports no usage, so tokens cannot be counted",
+            "token_counts",
+            "Switch usage in streams on in the server, or set token_counts: tokenizer "
+            "(counts are then estimates)",
+        )
+    tokens = int((usage or {}).get("completion_tokens") or 0)
+    tpot = (ended - first) / (tokens - 1) if tokens > 1 else None
+    return Preflight(first - started, tpot, ended - started, bool(usage))
+
+
+def _whole(path: str, body: Callable[[SweepPlan], dict[str, Any]]) -> Any:
+    async def probe(
+        client: httpx.AsyncClient, plan: SweepPlan, clock: Callable[[], float]
+    ) -> Preflight:
+        started = clock()
+        async with client.stream(
+            "POST", path, json={**plan.request, "model": plan.endpoint.model, **body(plan)}
+        ) as answer:
+            await _refuse_errors(client, plan, answer)
+            await answer.aread()
+        return Preflight(None, None, clock() - started, True)
+
+    return probe
+
+
+_PROBES: dict[str, Any] = {
+    "text-to-text": _probe_chat,
+    "image-text-to-text": _probe_chat,
+    "text-to-embeddings": _whole("/v1/embeddings", lambda _: {"input": ["a tide comes in"]}),
+    "text-to-rerank": _whole(
+        "/v1/rerank", lambda _: {"query": "tide", "documents": ["a tide comes in"]}
+    ),
+    "text-to-image": _whole("/v1/images/generations", lambda _: {"prompt": "a tide", "n": 1}),
+    "text-to-speech": _whole("/v1/audio/speech", lambda _: {"input": "a tide", "voice": "alloy"}),
+}
+
+
+async def _refuse_errors(
+    client: httpx.AsyncClient, plan: SweepPlan, answer: httpx.Response
+) -> None:
+    if answer.status_code == 200:
+        return
+    text = (await answer.aread()).decode("utf-8", "replace")[:300]
+    remedies = {
+        401: "Give the key as a reference in endpoint.api_key, such as env:MY_KEY",
+        403: "The key has no right to use this model",
+        404: await _models(client, plan),
+        422: "The service does not accept these request parameters: see `request` in the plan",
+        400: "The service does not accept these request parameters: see `request` in the plan",
+        429: "The service limits the rate: wait, or measure where no limit applies",
+    }
+    remedy = remedies.get(answer.status_code, "Mend the service, then run again")
+    raise EndpointError(
+        f"the service answered {answer.status_code}: {text}", str(answer.request.url), remedy
+    )
+
+
+async def _models(client: httpx.AsyncClient, plan: SweepPlan) -> str:
+    try:
+        answer = await client.get("/v1/models")
+        names = [item["id"] for item in answer.json()["data"]]
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return "Check endpoint.url: the path /v1/chat/completions is added to it"
+    if plan.endpoint.model in names:
+        return "The model is served, but not for this task"
+    return f"The service serves {', '.join(names[:10])}: correct endpoint.model"

@@ -1,0 +1,28 @@
+"""From measured cells to rows that say how far they can be trusted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.cells import Measured, attempt_of
+from tasks.room import Room
+from tidemark.results.client_floor import Floor
+from tidemark.results.store import StoredAttempt
+
+__all__ = ["prove_cells"]
+
+
+@task(name="judge and keep the cells", cache_policy=NO_CACHE)
+async def prove_cells(
+    room: Room, attempts: Sequence[Measured], floors: Mapping[str, Floor]
+) -> list[StoredAttempt]:
+    """Judge every attempt under its client floor, and write its row; the row makes it a result."""
+    kept = []
+    for measured in attempts:
+        attempt = attempt_of(room, measured, floors.get(measured.context.attempt_id))
+        kept.append(await asyncio.to_thread(room.store.put_cell, attempt))
+    return kept

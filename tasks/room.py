@@ -1,0 +1,180 @@
+"""What all steps of one run share, made once before anything is started."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import platform
+import secrets as random_source
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from prefect.runtime import flow_run
+
+from tidemark import __version__
+from tidemark.config import Config, load_config
+from tidemark.engines.genai_bench import GenaiBench
+from tidemark.engines.install import LOCK, find
+from tidemark.errors import PlanError
+from tidemark.plan.advice import check_runnable
+from tidemark.plan.cells import Cell, cells
+from tidemark.plan.secrets import SecretRef, resolve
+from tidemark.plan.sweep import SweepPlan, plan_hash
+from tidemark.results.context import Harness, RunContext
+from tidemark.results.redact import Redactor
+from tidemark.results.store import Store, open_store
+
+__all__ = ["Room", "open_room"]
+
+
+@dataclass(frozen=True)
+class Room:
+    """One run: its plan and cells, its engine, its store, and the secrets it was lent."""
+
+    plan: SweepPlan
+    cells: tuple[Cell, ...]
+    context: RunContext
+    config: Config
+    engine: GenaiBench
+    store: Store
+    secrets: Mapping[str, str]
+    redactor: Redactor
+    directory: Path
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"Room({self.context.run_id})"
+
+
+def open_room(
+    plan: SweepPlan,
+    *,
+    store: str | None,
+    round: str | None,
+    only: Sequence[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Room:
+    """Resolve all that a plan names. Raises TidemarkError before anything is started."""
+    environ = os.environ if environ is None else environ
+    check_runnable(plan)
+    config = load_config(environ, Path.cwd())
+    lent = _lent(plan, environ)
+    created_at = now()
+    run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
+    trigger, reference = _trigger()
+    redactor = Redactor(lent.values())
+    context = RunContext(
+        run_id=run_id,
+        round=round or run_id,
+        plan=plan,
+        plan_hash=plan_hash(plan),
+        created_at=created_at,
+        harness=_harness(),
+        trigger=trigger,
+        trigger_ref=reference,
+        requested_by=_requested_by(),
+        flow_run_id=flow_run.id or None,
+        reproduce=f"tidemark sweep run:{run_id} --store {store or config.store}",
+    )
+    return Room(
+        plan=plan,
+        cells=_chosen(cells(plan), only),
+        context=context,
+        config=config,
+        engine=find(plan.engine.name, config.engines),
+        store=open_store(store or config.store, redactor=redactor),
+        secrets=lent,
+        redactor=redactor,
+        directory=config.spool / run_id,
+        seed=random_source.randbits(30),
+    )
+
+
+def _chosen(every: tuple[Cell, ...], only: Sequence[str] | None) -> tuple[Cell, ...]:
+    if not only:
+        return every
+    for beginning in only:
+        if not any(cell.cell_id.startswith(beginning) for cell in every):
+            known = ", ".join(dict.fromkeys(cell.cell_id[:12] for cell in every))
+            raise PlanError("no cell of the plan begins so", beginning, f"There are: {known}")
+    return tuple(cell for cell in every if cell.cell_id.startswith(tuple(only)))
+
+
+def _lent(plan: SweepPlan, environ: Mapping[str, str]) -> dict[str, str]:
+    references = [plan.endpoint.api_key, *plan.endpoint.headers.values()]
+    return {
+        str(reference): resolve(reference, environ, lambda path: Path(path).read_text("utf-8"))
+        for reference in references
+        if isinstance(reference, SecretRef)
+    }
+
+
+def _trigger() -> tuple[str, str | None]:
+    """Why this run exists, as far as Prefect knows: a schedule, an event, or a person."""
+    scheduled = flow_run.scheduled_start_time if flow_run.id else None
+    tags = flow_run.tags if flow_run.id else []
+    if "auto-scheduled" in (tags or []):
+        return "schedule", scheduled.isoformat() if scheduled else None
+    return "manual", None
+
+
+def _requested_by() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def _harness() -> Harness:
+    sha, dirty = _git()
+    return Harness(
+        tidemark_version=__version__,
+        python_version=platform.python_version(),
+        git_sha=sha,
+        git_dirty=dirty,
+        lockfile_hash=hashlib.sha256(LOCK.read_bytes()).hexdigest(),
+        client_spec=client_spec(),
+    )
+
+
+def client_spec() -> str:
+    """The machine the load comes from: processor, cores, memory, kernel."""
+    memory_gib = psutil.virtual_memory().total / 2**30
+    return (
+        f"{_processor()}, {psutil.cpu_count()} cores, {memory_gib:.0f} GiB, "
+        f"{platform.system()} {platform.release()}"
+    )
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _git() -> tuple[str | None, bool | None]:
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return None, None
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(
+            ["git", "-C", str(root), *arguments], capture_output=True, text=True, check=False
+        )
+        return done.stdout.strip()
+
+    try:
+        sha = git("rev-parse", "HEAD")
+        return (sha or None), bool(git("status", "--porcelain")) if sha else None
+    except OSError:
+        return None, None

@@ -1,0 +1,239 @@
+"""The `tidemark` command: arguments in, exit status out.
+
+Exit status: 0 fine, 1 failed, 2 wrong use, 3 partial, 4 inconclusive.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from tidemark import __version__
+from tidemark.config import load_config
+from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
+
+__all__ = ["app", "main"]
+
+FAILED = 1
+WRONG_USE = 2
+
+app = typer.Typer(
+    name="tidemark",
+    help="How fast is an LLM service, what did knowing cost, and is it slower than yesterday?",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+engines = typer.Typer(help="Load engines, each in an environment of its own.", no_args_is_help=True)
+simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
+app.add_typer(engines, name="engines")
+app.add_typer(simulate, name="simulate")
+
+Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
+Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]
+Tokenizer = Annotated[
+    str | None, typer.Option(help="Tokenizer directory or hub name, over the one in the plan.")
+]
+Store = Annotated[
+    str | None, typer.Option(help="Result store (a path, file://, s3://). Default: configured.")
+]
+PlanFile = Annotated[
+    str,
+    typer.Argument(
+        help="YAML file (a plan or an OME BenchmarkJob), - for standard input, or run:ID.",
+        metavar="PLAN",
+    ),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"tidemark {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """How fast is an LLM service, what did knowing cost, and is it slower than yesterday?"""
+
+
+@app.command()
+def plan(
+    file: PlanFile,
+    store: Store = None,
+    url: Url = None,
+    model: Model = None,
+    tokenizer: Tokenizer = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show the cells of a plan, how long they may take and what would be written; start nothing."""
+    from tidemark.cli.plans import read_plan, show_plan
+
+    read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
+    config = load_config(os.environ, Path.cwd())
+    show_plan(read, store or read.store_uri or config.store, as_json=as_json)
+
+
+@app.command()
+def sweep(
+    file: PlanFile,
+    store: Store = None,
+    round_name: Annotated[
+        str | None, typer.Option("--round", help="Name of the occasion. Default: a new one.")
+    ] = None,
+    url: Url = None,
+    model: Model = None,
+    tokenizer: Tokenizer = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the HTML report here.", dir_okay=False)
+    ] = None,
+    cell: Annotated[
+        list[str] | None, typer.Option(help="Measure only cells whose id begins so; repeatable.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as JSON.")] = False,
+) -> None:
+    """Measure every cell of a plan, keep the results, and report."""
+    from tidemark.cli.plans import read_plan
+    from tidemark.cli.run import run_sweep
+
+    read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
+    raise typer.Exit(
+        run_sweep(
+            read, store=store, round_name=round_name, html=html, as_json=as_json, only=cell or ()
+        )
+    )
+
+
+@app.command()
+def report(
+    run: Annotated[str | None, typer.Argument(help="Run id. Default: the latest run.")] = None,
+    store: Store = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the HTML report here.", dir_okay=False)
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+    listed: Annotated[bool, typer.Option("--list", help="List the store's runs.")] = False,
+) -> None:
+    """Report a run that is in a store."""
+    from tidemark.cli.reports import show_report, show_runs
+
+    config = load_config(os.environ, Path.cwd())
+    if listed:
+        show_runs(store or config.store)
+        return
+    raise typer.Exit(show_report(store or config.store, run, html=html, as_json=as_json))
+
+
+@app.command()
+def config() -> None:
+    """Show the configuration and where each value comes from."""
+    found = load_config(os.environ, Path.cwd())
+    for key, value in (("store", found.store), ("home", str(found.home))):
+        typer.echo(f"{key} = {value}  ({found.origins[key]})")
+
+
+@app.command()
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where results are written.")] = Path("demo"),
+) -> None:
+    """A benchmark from end to end, offline, against a simulated endpoint."""
+    from tidemark.cli.demo import run_demo
+
+    raise typer.Exit(run_demo(directory))
+
+
+@engines.command("install")
+def engines_install(
+    name: Annotated[str, typer.Argument(help="The engine.")] = "genai-bench",
+    force: Annotated[bool, typer.Option(help="Install again.")] = False,
+) -> None:
+    """Install an engine as pinned, and check it."""
+    from tidemark.engines.install import install
+
+    install(name, load_config(os.environ, Path.cwd()).engines, say=typer.echo, force=force)
+
+
+@engines.command("check")
+def engines_check(
+    name: Annotated[str, typer.Argument(help="The engine.")] = "genai-bench",
+) -> None:
+    """Compare the installed engine with what was pinned and with the options that are passed."""
+    from tidemark.engines.install import check
+
+    problems = check(name, load_config(os.environ, Path.cwd()).engines)
+    for problem in problems:
+        typer.echo(problem, err=True)
+    if problems:
+        raise typer.Exit(FAILED)
+    typer.echo(f"{name} is as pinned and knows every option that is passed")
+
+
+@engines.command("list")
+def engines_list() -> None:
+    """The engines, and where they are installed."""
+    from tidemark.engines.genai_bench import VERSION
+    from tidemark.engines.install import find
+
+    root_directory = load_config(os.environ, Path.cwd()).engines
+    try:
+        python = find("genai-bench", root_directory).python
+        typer.echo(f"genai-bench {VERSION}  installed  {Path(python).parent.parent}")
+    except TidemarkError:
+        typer.echo(f"genai-bench {VERSION}  not installed  (tidemark engines install genai-bench)")
+
+
+@simulate.command(
+    "endpoint",
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+)
+def simulate_endpoint(context: typer.Context) -> None:
+    """An OpenAI-compatible endpoint whose true latencies are known (--help for its options)."""
+    # A process of its own: nothing outside the simulator imports it.
+    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.endpoint", *context.args])
+
+
+@simulate.command("tokenizer")
+def simulate_tokenizer(
+    directory: Annotated[Path, typer.Argument(help="Where to write it.")],
+) -> None:
+    """Write a small tokenizer that loads offline."""
+    os.execv(
+        sys.executable, [sys.executable, "-m", "tidemark.simulator.tokenizer", str(directory)]
+    )
+
+
+def main() -> None:
+    """Run the command; errors become one line on standard error and an exit status."""
+    console = Console(stderr=True, highlight=False)
+    try:
+        app()
+    except (PlanError, ConfigError, RefusedError, SecretError) as error:
+        console.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        raise SystemExit(WRONG_USE) from None
+    except TidemarkError as error:
+        console.print(f"[bold red]error:[/] {_escape(error)}", soft_wrap=True)
+        raise SystemExit(FAILED) from None
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(FAILED) from None
+
+
+def _escape(error: TidemarkError) -> str:
+    from rich.markup import escape
+
+    return escape(str(error))
+
+
+def print_json(document: object) -> None:
+    """Print a document as indented JSON; times as ISO 8601."""
+    typer.echo(json.dumps(document, indent=2, default=str))

@@ -1,0 +1,48 @@
+"""Reporting a run that is in a store."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from tidemark.errors import StoreError
+from tidemark.history.html import html_report
+from tidemark.history.terminal import render
+from tidemark.results.store import open_store
+
+__all__ = ["show_report", "show_runs"]
+
+
+def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: bool) -> int:
+    """Print the report of a run, by default the latest; returns the run's exit status."""
+    store = open_store(uri)
+    runs = sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
+    if not runs:
+        raise StoreError("holds no finished run", uri, "Run one: tidemark sweep PLAN --store …")
+    chosen = [row for row in runs if run_id is None or row["run_id"].startswith(run_id)]
+    if not chosen:
+        known = ", ".join(row["run_id"] for row in runs[-5:])
+        raise StoreError(f"no run begins with {run_id}", uri, f"The latest are: {known}")
+    run = chosen[-1]
+    cells = [row for row in store.cells().to_pylist() if row["run_id"] == run["run_id"]]
+    cells.sort(key=lambda row: (row["order_idx"], row["try_idx"]))
+    if html is not None:
+        html.parent.mkdir(parents=True, exist_ok=True)
+        html.write_text(html_report(run, cells), "utf-8")
+    if as_json:
+        typer.echo(json.dumps({"run": run, "cells": cells}, indent=2, default=str))
+    else:
+        Console(highlight=False).print(render(run, cells))
+    return int(run["exit_status"])
+
+
+def show_runs(uri: str) -> None:
+    """List the finished runs of a store, the latest last."""
+    for row in sorted(open_store(uri).runs().to_pylist(), key=lambda row: row["created_at"]):
+        typer.echo(
+            f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
+            f"valid  round {row['round']}  {row['plan_name'] or ''}"
+        )
