@@ -88,15 +88,16 @@ def encoded_model(name: str | None) -> str:
     """
     if not name:
         return NO_MODEL
-    encoded = [quote(character, safe="", errors="replace") for character in name]
-    whole = "".join(encoded)
-    if len(whole) <= _LONGEST_MODEL and whole != NO_MODEL:
-        return whole
+    encoded = quote(name, safe="", errors="replace")
+    if len(encoded) <= _LONGEST_MODEL and encoded != NO_MODEL:
+        return encoded
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
-    while len(whole) > _LONGEST_MODEL:
-        encoded.pop()
-        whole = "".join(encoded)
-    return f"{whole}~{digest}"
+    kept = ""
+    for character in name:  # whole characters only: half an escape could not be decoded
+        kept += quote(character, safe="", errors="replace")
+        if len(kept) > _LONGEST_MODEL - len("%F0%90%80%80"):
+            break
+    return f"{kept}~{digest}"
 
 
 def decoded_model(value: str) -> str | None:

@@ -68,6 +68,10 @@ _MONEY = pa.decimal128(20, 8)  # exact: sums of prices must not drift
 _INSTANT = pa.timestamp("us", tz="UTC")
 
 
+def _listed(kind: pa.DataType) -> pa.DataType:
+    return pa.list_(pa.field("element", kind))  # as parquet itself names it
+
+
 def _column(name: str, kind: pa.DataType, unit: str, description: str) -> pa.Field:
     return pa.field(name, kind, metadata={"unit": unit, "description": description})
 
@@ -154,7 +158,7 @@ RUNS = pa.schema(
         *_MONEY_COLUMNS,
         _column("outcome", _TEXT, "", "complete, partial, failed, cancelled or inconclusive"),
         _column("exit_status", pa.int32(), "1", "exit status the command ended with"),
-        _column("notes", pa.list_(_TEXT), "", "what a reader of the run should know"),
+        _column("notes", _listed(_TEXT), "", "what a reader of the run should know"),
         _column("reproduce", _TEXT, "", "the command that runs the same plan again"),
     ],
     metadata={"schema_version": str(SCHEMA_VERSION), "table": "runs"},
@@ -311,8 +315,8 @@ CELLS = pa.schema(
             answers_without_usage="answers that lack the server's token counts",
             answers_of_one_token="answers of a single token, which have no tpot",
         ),
-        _column("failed_by_class", pa.list_(COUNT_STRUCT), "1", "requests failed, by class"),
-        _column("anomalies", pa.list_(COUNT_STRUCT), "1", "rows that cannot be true, by kind"),
+        _column("failed_by_class", _listed(COUNT_STRUCT), "1", "requests failed, by class"),
+        _column("anomalies", _listed(COUNT_STRUCT), "1", "rows that cannot be true, by kind"),
         *_counts(
             "tok",
             input_tokens="input tokens of the requests that ended well",
@@ -323,8 +327,8 @@ CELLS = pa.schema(
         # metrics
         _column("quantile_method", _TEXT, "", "how quantiles are interpolated"),
         *_metric_columns(),
-        _column("metrics", pa.list_(METRIC_STRUCT), "per row", "every statistic, long form"),
-        _column("null_reasons", pa.list_(NULL_STRUCT), "", "why a metric's wide column is NULL"),
+        _column("metrics", _listed(METRIC_STRUCT), "per row", "every statistic, long form"),
+        _column("null_reasons", _listed(NULL_STRUCT), "", "why a metric's wide column is NULL"),
         # money
         *_MONEY_COLUMNS,
         _column("cost_per_mtok_out", _MONEY, "currency/Mtok", "price per million output tokens"),
@@ -332,12 +336,12 @@ CELLS = pa.schema(
         # verdict
         _column("status", _TEXT, "", "measured, or failed: the engine never delivered it"),
         _column("validity", _TEXT, "", "valid, invalid or inconclusive"),
-        _column("reasons", pa.list_(REASON_STRUCT), "", "why, with evidence and advice"),
+        _column("reasons", _listed(REASON_STRUCT), "", "why, with evidence and advice"),
         _column("needs_attention", _FLAG, "", "invalid, or more errors than the plan allows"),
         _column("feeds_baseline", _FLAG, "", "good enough to compare later runs with"),
         _column("rules_version", _TEXT, "", "version of the rules of the verdict"),
         _column("failure_class", _TEXT, "", "class of the failure, where status is failed"),
-        _column("notes", pa.list_(_TEXT), "", "what the reader of the raw output noticed"),
+        _column("notes", _listed(_TEXT), "", "what the reader of the raw output noticed"),
         _column("engine_claims", _TEXT, "JSON", "the engine's own aggregates, as evidence"),
         _column("engine_claims_unit", _TEXT, "", "unit of the durations among them"),
         _column("evidence_uri", _TEXT, "", "raw output, relative to the store's root"),
