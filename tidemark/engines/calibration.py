@@ -30,6 +30,7 @@ from tidemark.errors import EngineError, StoreError
 from tidemark.plan.cells import Cell
 from tidemark.plan.sweep import SweepPlan
 from tidemark.results.client_floor import Floor, Timing, floor_from
+from tidemark.results.metrics import summarise
 from tidemark.results.requests import OK, CellRaw
 
 __all__ = ["FloorLoad", "FloorStore", "measure_floor", "simulated_endpoint", "true_timings"]
@@ -91,7 +92,8 @@ class FloorLoad:
 def _on_grid(seconds: float) -> float:
     if seconds <= 1e-4:
         return 0.0
-    return float(f"{GRID ** math.floor(math.log(seconds, GRID) + 1e-9):.6g}")
+    # The margin keeps the floor's rate above the cell's where a latency lies on the grid.
+    return float(f"{GRID ** math.floor(math.log(0.98 * seconds, GRID)):.6g}")
 
 
 class FloorStore:
@@ -251,7 +253,7 @@ async def measure_floor(
         _pairs(attempt.files["events.jsonl"], raw, true_timings(lines.splitlines())),
         scenario=load.scenario,
         concurrency=load.concurrency,
-        request_rate_rps=_rate(raw),
+        request_rate_rps=summarise(raw, task=load.task).value("request_rate_rps"),
         loop_lag_p50_s=raw.loop_lag_p50_s,
         loop_lag_p99_s=raw.loop_lag_p99_s,
         measured_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -301,8 +303,3 @@ def _pairs(
             continue
         pairs.append((Timing.of(row), true))
     return pairs
-
-
-def _rate(raw: CellRaw) -> float | None:
-    ended = sum(1 for row in raw.rows if row.status == OK)
-    return ended / raw.wall_s if raw.wall_s else None

@@ -210,7 +210,8 @@ def summarise(
 
     output, prompt = table.tokens_delivered(window)
     generated = float(np.nansum(table.output_tokens[table.ok])) > 0.0
-    no_input = usage.fatal or empty
+    # Tokens may be delivered in a window in which no request starts.
+    no_input = usage.fatal or (None if table.ok.any() else "no_ok_requests")
     no_output = no_input or (None if generated else "no_output_tokens")
     rate("output_tput_tok_s", output, no_output, usage.note)
     rate("input_tput_tok_s", prompt, no_input, usage.note)

@@ -115,7 +115,7 @@ def variance_inflation(series: Series) -> float:
         size = n // BATCHES
         means = series[: size * BATCHES].reshape(BATCHES, size).mean(axis=1)
         inflation = max(inflation, size * float(means.var(ddof=1)) / variance)
-    return min(float(n), max(1.0, inflation)) if math.isfinite(inflation) else float(n)
+    return min(float(n), inflation) if math.isfinite(inflation) else float(n)
 
 
 def mean_interval(series: Series) -> Interval:
@@ -147,19 +147,24 @@ def quantile_interval(ordered: Series, series: Series, fraction: float) -> Inter
     How many samples fall below the true quantile is binomial, which gives the ranks whose
     samples enclose it. What must be independent for that is not the value but the event "at or
     below the quantile", so the effective n comes from the dependence of that event. Ranks for
-    m = floor(n_eff) samples are scaled to n, outwards. An edge that would need a rank outside
-    the samples is None.
+    m = floor(n_eff) samples are scaled to n, outwards, and so that they enclose the
+    interpolated quantile itself. An edge that would need a rank outside the samples is None.
     """
     n = len(ordered)
     if n < 2:
         return Interval(None, None, QUANTILE_CI_METHOD, float(n), f"n_too_small(n={n}, needs 2)")
-    below = (series <= quantile(ordered, fraction)).astype(np.float64)
+    point = quantile(ordered, fraction)
+    below = (series <= point).astype(np.float64)
     effective = n / variance_inflation(below)
     m = max(1, math.floor(effective))
     low_rank, high_rank = _binomial_ranks(m, fraction)
     scale = (n + 1) / (m + 1)
-    lo = float(ordered[math.floor(low_rank * scale) - 1]) if low_rank >= 1 else None
-    hi = float(ordered[min(n, math.ceil(high_rank * scale)) - 1]) if high_rank <= m else None
+    lo: float | None = None
+    hi: float | None = None
+    if low_rank >= 1:
+        lo = min(point, float(ordered[math.floor(low_rank * scale) - 1]))
+    if high_rank <= m:
+        hi = max(point, float(ordered[min(n, math.ceil(high_rank * scale)) - 1]))
     reason = f"effective_n_too_small({effective:.1f})" if lo is None or hi is None else None
     return Interval(lo, hi, QUANTILE_CI_METHOD, effective, reason)
 

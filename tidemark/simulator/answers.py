@@ -90,9 +90,14 @@ class StatusAnswer(Answer):
         self.needs_slot = False
         self._rule = fault
 
-    def _prepare(self, now: float, latency: Latency) -> float:
+    def begin(self, now: float, latency: Latency) -> None:
         del latency
-        return now + self._rule.delay_s
+        self.truth.begin_s = now
+        if self._rule.delay_s:
+            self.service.schedule.add(now + self._rule.delay_s, self)
+        else:
+            # At once, so that the next request does not find this one in flight.
+            self.fire(now)
 
     def fire(self, now: float) -> None:
         del now
