@@ -142,8 +142,8 @@ class Dataset(PlanModel):
                 Problem(
                     where,
                     "is neither a .txt, .csv or .json file nor the name of a hub dataset",
-                    "Give a file with one of these endings, a name such as squad or org/name, or, for "
-                    "a directory, a configuration file in config",
+                    "Give a file with one of these endings or a name such as org/name; "
+                    "for a directory, a configuration file in config",
                 )
             ]
         return []

@@ -113,7 +113,7 @@ def read_yaml(text: str, source: str) -> YamlDocument:
         line = text.count("\n", 0, error.position) + 1
         column = error.position - text.rfind("\n", 0, error.position)
         raise PlanError(
-            f"is not YAML: the character U+{ord(str(error.character)):04X} is not allowed",
+            f"is not YAML: the character U+{int(error.character):04X} is not allowed",
             f"{source}, line {line}, column {column}",
             "Remove the character; it may be invisible",
         ) from None
