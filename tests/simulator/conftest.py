@@ -143,7 +143,8 @@ async def start() -> AsyncIterator[Start]:
                 serve(config, announce=ready.set_result, stop=stop, environ=environ or {})
             )
 
-            await asyncio.wait({serving, ready}, return_when=asyncio.FIRST_COMPLETED)
+            either: set[asyncio.Future[Any]] = {serving, ready}
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if serving.done():
                 await serving
 

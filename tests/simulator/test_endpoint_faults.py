@@ -114,6 +114,16 @@ async def test_a_hang_lasts_until_the_client_leaves(start: Any, after: int) -> N
     assert (line["sent_bytes"] > 0) == (after > 0)
 
 
+async def test_an_answer_in_one_piece_hangs_too(start: Any) -> None:
+    endpoint = await start("hang")
+    asking = asyncio.create_task(endpoint.post())
+    await endpoint.until(lambda truth: truth["counts"]["in_flight"] == 1)
+    asking.cancel()
+    await endpoint.until(lambda truth: truth["counts"]["aborted"] == 1)
+    (line,) = await endpoint.lines()
+    assert (line["sent_bytes"], line["prompt_tokens"]) == (0, 3)
+
+
 async def test_a_single_token(start: Any) -> None:
     endpoint = await start("single_token")
     seen = await endpoint.stream(max_tokens=50)
@@ -200,7 +210,7 @@ async def test_by_requests_in_flight(start: Any, condition: str, expected: list[
 async def test_a_probability_is_drawn_from_the_seed(start: Any) -> None:
     async def statuses(seed: int) -> list[int]:
         endpoint = await start(
-            "status=500 when probability=0.5", latency=LatencyModel(0, 0, seed=seed)
+            "status=500 when probability=0.5", latency=LatencyModel(ttft_s=0, tpot_s=0, seed=seed)
         )
         return [(await endpoint.post(max_tokens=1)).status_code for _ in range(30)]
 

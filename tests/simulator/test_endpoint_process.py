@@ -52,6 +52,40 @@ def test_a_signal_ends_it_with_its_record_written(number: signal.Signals, tmp_pa
     assert json.loads(record.read_text())["written_tokens"] == 3
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_an_endpoint_that_cannot_keep_its_record_ends() -> None:
+    with endpoint_process("--record", "/dev/full", "--flush-s", "0.01") as endpoint:
+        httpx.post(f"{endpoint.url}/v1/completions", json=BODY)
+        said = endpoint.process.communicate(timeout=10)[1]
+    assert endpoint.process.returncode == 1
+    assert "the record cannot be written: No space left on device" in said
+    assert "Traceback" not in said
+
+
+def test_with_uvloop_what_breaks_off_breaks_off_alike() -> None:
+    fault = ("--fault", "cut,after_tokens=2 when output_tokens=7")
+    with (
+        endpoint_process("--ttft-s", "0.001", *fault, "--max-body-bytes", "9000") as endpoint,
+        httpx.Client(base_url=endpoint.url) as client,
+    ):
+        asked = {**BODY, "stream": True}
+        with (
+            pytest.raises(httpx.RemoteProtocolError),
+            client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 7}) as cut,
+        ):
+            cut.read()
+        with client.stream("POST", "/v1/completions", json={**asked, "max_tokens": 9000}) as left:
+            next(left.iter_bytes())
+        too_large = client.post("/v1/completions", content=b"x" * 500_000)
+        assert too_large.status_code == 413
+        assert client.post("/v1/completions", json=BODY).status_code == 200
+        for _ in range(2000):
+            counts = client.get("/truth").json()["counts"]
+            if counts["aborted"]:
+                break
+        assert (counts["cut"], counts["aborted"], counts["error"], counts["ok"]) == (1, 1, 1, 1)
+
+
 def test_it_ends_with_its_parent() -> None:
     parent = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
     endpoint = subprocess.Popen(

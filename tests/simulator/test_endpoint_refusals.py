@@ -188,7 +188,7 @@ def test_requests_are_read_however_their_bytes_are_cut(
 def test_any_bytes_are_a_request_or_refused(data: bytes) -> None:
     parser = RequestParser(100)
     parser.feed(data + b"\r\n\r\n")
-    statuses = {None}
+    statuses: set[int | None] = {None}
     try:
         while parser.next_request() is not None:
             pass

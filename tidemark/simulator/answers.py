@@ -140,6 +140,7 @@ class TokenAnswer(Answer):
         super().__init__(service, connection, request, truth, fault)
         self._ask = ask
         self._prompt = prompt
+        truth.prompt_tokens = prompt.tokens
         kind = fault.kind if fault else None
         planned = truth.planned_tokens
         breaking = kind in ("error_in_stream", "cut", "hang", "garbage")

@@ -8,10 +8,11 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import get_args
 
 from tidemark.errors import ConfigError
 from tidemark.simulator.faults import FaultRule, rule_from_text
-from tidemark.simulator.latency import LatencyModel
+from tidemark.simulator.latency import LatencyModel, LatencyModelName
 
 # Never recorded: what these carry is a secret.
 _SECRET_HEADERS = frozenset(
@@ -55,6 +56,9 @@ class EndpointConfig:
 
     def __post_init__(self) -> None:
         model = self.latency
+        if model.name not in get_args(LatencyModelName):
+            allowed = ", ".join(get_args(LatencyModelName))
+            raise ConfigError(f"unknown model {model.name!r}", "--model", f"Use one of {allowed}")
         for option, value, least in (
             ("--port", self.port, 0),
             ("--ttft-s", model.ttft_s, 0),
@@ -97,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
     add = result.add_argument
     add("--host", default="127.0.0.1")
     add("--port", type=int, default=0, help="0 lets the system choose")
-    add("--model", choices=("fixed", "queueing", "degrading"), default="fixed")
+    add("--model", choices=get_args(LatencyModelName), default="fixed", help="latencies by load")
     add("--ttft-s", type=float, default=0.05, help="true time to first token, seconds")
     add("--tpot-s", type=float, default=0.005, help="true time per output token, seconds")
     add("--slots", type=int, default=8, help="queueing: how many requests run at once")

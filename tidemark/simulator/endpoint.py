@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, TidemarkError
 from tidemark.simulator.config import EndpointConfig, config_from_arguments
 from tidemark.simulator.connection import Connection
 from tidemark.simulator.counting import prompt_counter
@@ -57,8 +57,9 @@ async def serve(
 
     `announce` is called once, when connections are accepted. Signals are the
     caller's business. Raises ConfigError when the address, the key, the tokenizer
-    or the record file cannot be used, and what broke when the endpoint itself
-    fails: one that does not know what it did must not go on.
+    or the record file cannot be used, TidemarkError when the record cannot be
+    written any more, and what broke when the endpoint itself fails: one that does
+    not know what it did must not go on.
     """
     loop = asyncio.get_running_loop()
     ending = asyncio.Event() if stop is None else stop
@@ -85,21 +86,28 @@ async def serve(
             host = f"[{config.host}]" if ":" in config.host else config.host
             watching = asyncio.create_task(_watch_parent(config.parent_pid, ending))
             flushing = asyncio.create_task(_flush(record, config.flush_s))
+            # Without its record the endpoint does not know the truth: it ends then too.
+            flushing.add_done_callback(lambda _: ending.set())
             time_is_up = loop.call_later(config.max_seconds, ending.set)
             announce(Ready(f"http://{host}:{port}", port, os.getpid()))
             await ending.wait()
             time_is_up.cancel()
             for task in (watching, flushing):
                 task.cancel()
-            await asyncio.gather(watching, flushing, return_exceptions=True)
+            ends = await asyncio.gather(watching, flushing, return_exceptions=True)
+            broken += [
+                end
+                for end in ends
+                if isinstance(end, BaseException) and not isinstance(end, asyncio.CancelledError)
+            ]
         finally:
             server.close()
             service.stop()
     finally:
         schedule.close()
-        record.close()
         counter.close()
         loop.set_exception_handler(handler_before)
+        record.close()
     if broken:
         raise broken[0]
 
@@ -194,16 +202,16 @@ def _run(main_coroutine: Coroutine[Any, Any, None]) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; answers the exit status: 0, or 2 for a wrong set-up."""
+    """Run the command; answers the exit status: 0, 1 if it failed, 2 for a wrong set-up."""
     try:
         _run(
             _serve_until_signal(
                 config_from_arguments(sys.argv[1:] if arguments is None else arguments)
             )
         )
-    except ConfigError as error:
+    except TidemarkError as error:
         print(f"error: {error}", file=sys.stderr)
-        return 2
+        return 2 if isinstance(error, ConfigError) else 1
     return 0
 
 

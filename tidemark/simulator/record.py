@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import IO, Any
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, TidemarkError
 
 LINES_KEPT = 100_000
 
@@ -116,11 +116,20 @@ class Record:
             self._pending.append(json.dumps(truth.as_json()))
 
     def flush(self) -> None:
-        """Write what has ended since the last time."""
-        if self._file is not None and self._pending:
-            self._file.write("\n".join(self._pending) + "\n")
+        """Write what has ended since the last time. Raises TidemarkError if that fails."""
+        if self._file is None or not self._pending:
+            return
+        lines, self._pending = self._pending, []
+        try:
+            self._file.write("\n".join(lines) + "\n")
             self._file.flush()
-            self._pending.clear()
+        except OSError as error:
+            # What the file object holds back would fail again when it is closed.
+            name, self._file = self._file.name, None
+            reason = error.strerror or str(error)
+            raise TidemarkError(
+                f"the record cannot be written: {reason}", name, "Give it a place with room"
+            ) from error
 
     def mark(self) -> None:
         """Forget, in memory, what has ended so far; the file keeps it."""

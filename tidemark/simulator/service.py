@@ -184,6 +184,7 @@ class Service:
         for answer in self.admission.answers():
             answer.truth.end_s = time.monotonic()
             answer.truth.outcome = "stopped"
+            answer.truth.status = 200 if answer.truth.sent_bytes else None
             self.record.add(answer.truth)
         for connection in tuple(self._connections):
             connection.close()
