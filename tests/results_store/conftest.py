@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -174,10 +175,15 @@ def s3_service() -> Iterator[S3Service]:
                 break
         else:
             pytest.fail("the S3 server did not start")
+        # Nobody reads its log, but a full pipe would stop it.
+        reader = threading.Thread(target=process.stdout.read, daemon=True)
+        reader.start()
         yield S3Service(f"http://127.0.0.1:{port}")
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.wait(timeout=20)
+        reader.join(timeout=20)
+        process.stdout.close()
 
 
 @pytest.fixture

@@ -363,7 +363,7 @@ def test_what_the_disk_refuses_is_explained(
     code: int,
     message: str,
 ) -> None:
-    def refuse(descriptor: int) -> None:
+    def refuse(_: int) -> None:
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:
@@ -379,7 +379,7 @@ def test_what_the_disk_refuses_is_explained(
 def test_without_hard_links_a_part_is_still_created_only_once(
     store: Store, root: Path, make_attempt: MakeAttempt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def no_links(source: Path, target: Path) -> None:
+    def no_links(*_: Path) -> None:
         raise OSError(errno.EPERM, "no hard links here")
 
     monkeypatch.setattr(os, "link", no_links)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -180,11 +182,8 @@ def test_a_location_survives_being_printed(location: Location) -> None:
 
 @given(st.text(max_size=60) | st.text("s3:/@?#.ab-", max_size=30).map("s3://{}".format))
 def test_any_text_is_a_location_or_a_store_error(text: str) -> None:
-    try:
+    with contextlib.suppress(StoreError):
         location = parse_location(text)
-    except StoreError as error:
-        assert str(error)
-    else:
         assert parse_location(str(location)) == location
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 import shlex
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +31,7 @@ FORMS = {
     "url": quote(SECRET),
     "url, all": quote(SECRET, safe=""),
     "form": quote_plus(SECRET),
-    "url, lower case": quote(SECRET, safe="").replace("%C3%A4", "%c3%a4").replace("%22", "%22"),
+    "url, lower case": re.sub("%..", lambda code: code[0].lower(), quote(SECRET, safe="")),
     "shell": shlex.join(["tool", "--flag", SECRET]),
     "base64": base64.b64encode(SECRET.encode()).decode(),
     "base64, url": base64.urlsafe_b64encode(SECRET.encode()).decode(),
@@ -91,7 +92,7 @@ def test_a_known_secret_is_found_in_every_form(form: str) -> None:
         "password=c4nary",
         "-----BEGIN RSA PRIVATE KEY-----\nc4nary\nc4nary\n-----END RSA PRIVATE KEY-----",
         '"-----BEGIN PRIVATE KEY-----\\nc4nary\\nc4nary\\n-----END PRIVATE KEY-----\\n"',
-        "-----BEGIN OPENSSH PRIVATE KEY-----\nc4nary",
+        "-----BEGIN OPENSSH PRIVATE KEY-----\nc4naryc4naryc4nary\nc4naryc4naryc4",
     ],
 )
 def test_what_looks_like_a_secret_is_found_without_knowing_it(text: str) -> None:
@@ -134,6 +135,8 @@ SAMPLES = [
     json.dumps({"nested": json.dumps({"api_key": "k-secret-123"})}),
     json.dumps({"log": "line\n--api-key k-secret-123\nAuthorization: Bearer k-secret-123\n"}),
     json.dumps({"a": SECRET, SECRET: 1}),
+    '{"Usage: --api-key ": "x", "password=": "y", "api_key:": ["--api-key \'"]}',
+    '{"api_key": {"a": 1}, "password": [1, 2], "access_key": "a\\"b", "x": "\'"}',
 ]
 
 
@@ -169,6 +172,12 @@ def test_nested_json_is_cleaned_by_names_and_by_text() -> None:
         MASK: 1.5,
         "flag": True,
     }
+
+
+def test_a_part_of_a_secret_is_no_secret() -> None:
+    assert REDACTOR.text("secret-12 81516234 k-secret k-secret-12 s3cret") == (
+        "secret-12 81516234 k-secret k-secret-12 s3cret"
+    )
 
 
 def test_short_secrets_are_removed_by_name_only() -> None:
@@ -220,12 +229,11 @@ def test_a_stream_gives_what_the_whole_gives(chunks: list[bytes]) -> None:
 
 def test_a_large_stream_misses_no_secret_at_any_boundary() -> None:
     line = b"INFO nothing happened here, 100 requests in flight\n"
-    text = (line * 700 + b'{"cmd": "--api-key k-secret-123"} k-secret-123\n') * 100
+    text = (line * 700 + b'{"cmd": "--api-key k-secret-123"} k-secret-123\n') * 70
     expected = REDACTOR.data(text)
     assert b"k-secret" not in expected
-    for size in (65_537, 1_000_003):
-        chunks = [text[begin : begin + size] for begin in range(0, len(text), size)]
-        assert b"".join(REDACTOR.stream(chunks)) == expected
+    chunks = [text[begin : begin + 65_537] for begin in range(0, len(text), 65_537)]
+    assert b"".join(REDACTOR.stream(chunks)) == expected
 
 
 def test_bytes_that_are_no_text_come_back_as_they_were() -> None:

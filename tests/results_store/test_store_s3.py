@@ -7,6 +7,8 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,11 +18,19 @@ from tidemark.results.rows import RunContext, RunOutcome, run_row
 from tidemark.results.store import Attempt, Store, open_store
 
 MakeAttempt = Callable[..., Attempt]
+
+
+class Service(Protocol):
+    endpoint_url: str
+
+    def create_bucket(self, name: str) -> None: ...
+
+
 COUNTER = itertools.count()
 
 
 @pytest.fixture
-def store(s3) -> Store:  # type: ignore[no-untyped-def]  # the fixture's type is conftest's own
+def store(s3: Service) -> Store:
     bucket = f"results-{next(COUNTER)}"
     s3.create_bucket(bucket)
     return open_store(
@@ -96,7 +106,7 @@ def test_a_part_in_several_uploads_is_created_once_too(store: Store) -> None:
     assert len(files.read("raw/large")) == len(large)
 
 
-def test_a_bucket_that_is_not_there_is_named(s3) -> None:  # type: ignore[no-untyped-def]  # as above
+def test_a_bucket_that_is_not_there_is_named(s3: Service) -> None:
     absent = open_store("s3://no-such-bucket/p", options={"endpoint_url": s3.endpoint_url})
     for use in (absent.probe, absent.cells, absent.torn):
         with pytest.raises(StoreError, match="there is no such bucket") as caught:
@@ -105,7 +115,9 @@ def test_a_bucket_that_is_not_there_is_named(s3) -> None:  # type: ignore[no-unt
         assert caught.value.remedy
 
 
-def test_without_credentials_it_says_which(s3, monkeypatch, tmp_path) -> None:  # type: ignore[no-untyped-def]  # as above
+def test_without_credentials_it_says_which(
+    s3: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
@@ -116,13 +128,14 @@ def test_without_credentials_it_says_which(s3, monkeypatch, tmp_path) -> None:  
     assert "AWS_ACCESS_KEY_ID" in str(caught.value)
 
 
-def test_an_unknown_profile_is_named_as_such(s3) -> None:  # type: ignore[no-untyped-def]  # as above
+def test_an_unknown_profile_is_named_as_such(s3: Service) -> None:
     options = {"endpoint_url": s3.endpoint_url, "profile": "absent"}
     with pytest.raises(StoreError, match="there is no such profile"):
         open_store("s3://results/p", options=options).probe()
 
 
-def test_a_service_that_does_not_answer_is_named(s3) -> None:  # type: ignore[no-untyped-def]  # as above
+@pytest.mark.usefixtures("s3")
+def test_a_service_that_does_not_answer_is_named() -> None:
     store = open_store("s3://results/p", options={"endpoint_url": "http://127.0.0.1:9"})
     with pytest.raises(StoreError, match="cannot be reached") as caught:
         store.probe()

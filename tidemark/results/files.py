@@ -100,7 +100,7 @@ class S3Files:
         self.root = f"{location.bucket}/{location.prefix}".rstrip("/")
         region = location.region or options.get("region")
         client: dict[str, str] = {"region_name": region} if region else {}
-        config: dict[str, Any] = {"retries": {"max_attempts": 5, "mode": "standard"}}
+        config: dict[str, Any] = {"connect_timeout": 10, "retries": {"max_attempts": 2}}
         if "addressing_style" in options:
             config["s3"] = {"addressing_style": options["addressing_style"]}
         if "endpoint_url" in options:

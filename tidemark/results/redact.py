@@ -54,22 +54,27 @@ _OPTION = (
     rf"(?:{_NAME}|(?:token|secret)(?![A-Za-z0-9_-])))"
 )
 
-# What stands after a name but is no secret: a reference, a placeholder, a word of a sentence.
+# What stands after a name but is no secret: a reference, a placeholder, a word of a sentence,
+# the rest of a document whose string has just ended.
 _HARMLESS = (
-    r"(?!env:[A-Za-z_]|file:/|\$|<|\*\*\*|\[REDACTED\]"
-    r"|(?:null|None|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
+    r"(?!env:[A-Za-z_]|file:/|\$|<|\*\*\*|\[REDACTED\]|\s*[,:\[\]{}()]"
+    r"|(?:null|None|NaN|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
     r"(?![A-Za-z0-9_-]))"
 )
 _QUOTE = r"""\\{0,3}["']"""
 _VALUE = r"""(?P<s>[^\s"'\\,;&|)}\]]{1,4096})"""
-_QUOTED = r"""(?P<s>(?:\\{1,4}[^\s"']|[^"'\\\r\n]){1,4096})"""
+# Up to the same quote again, with as many backslashes; with more of them it belongs to the value.
+_QUOTED = (
+    rf"(?P<q>{_QUOTE}){_HARMLESS}"
+    r"""(?P<s>(?:(?!(?P=q))(?:\\{1,8}+[^\r\n]|[^"\\\r\n])){1,4096})"""
+)
 
 # A name, then a value: JSON, repr, YAML, headers, variables. Looked for only where one of the
 # spellings stands, since as patterns they would be tried at every character.
 _NAMED: Final = tuple(
     re.compile(pattern)
     for pattern in (
-        rf"(?i:{_NAME})(?:{_QUOTE})?\s{{0,16}}[:=]\s{{0,16}}{_QUOTE}{_HARMLESS}{_QUOTED}",
+        rf"(?i:{_NAME})(?:{_QUOTE})?\s{{0,16}}[:=]\s{{0,16}}{_QUOTED}",
         rf"(?i:{_NAME})(?:{_QUOTE})?[ \t]{{0,16}}[:=][ \t]{{0,16}}{_HARMLESS}{_VALUE}",
     )
 )
@@ -80,14 +85,14 @@ _SHAPES: Final = tuple(
     for needles, pattern in (
         ("token= secret=", rf"(?:TOKEN|SECRET)=(?:{_QUOTE})?{_HARMLESS}{_VALUE}"),
         # an option, then its value: a shell line, or two elements of an argv
-        ("-", rf"{_OPTION}(?:=|\s{{1,16}}){_QUOTE}{_HARMLESS}{_QUOTED}"),
+        ("-", rf"{_OPTION}(?:=|\s{{1,16}}){_QUOTED}"),
         ("-", rf"{_OPTION}(?:=|[ \t]{{1,16}}){_HARMLESS}{_VALUE}"),
-        ("-", rf"{_OPTION}{_QUOTE}\s{{0,64}},\s{{0,64}}{_QUOTE}{_HARMLESS}{_QUOTED}"),
+        ("-", rf"{_OPTION}{_QUOTE}\s{{0,64}},\s{{0,64}}{_QUOTED}"),
         # headers
         (
             "authorization",
             rf"(?i:authorization)(?:{_QUOTE})?\s{{0,16}}[:=,]\s{{0,16}}(?:{_QUOTE})?"
-            rf"(?:(?i:basic|bearer|digest|token)\s{{1,8}})?{_HARMLESS}(?P<s>[^\s\"'\\,]{{1,4096}})",
+            rf"(?:(?i:basic|bearer|digest|token)\s{{1,8}})?+{_HARMLESS}(?P<s>[^\s\"'\\,]{{1,4096}})",
         ),
         # long or with a digit, unlike the words of "bearer authentication failed"
         (
@@ -126,8 +131,10 @@ _SHAPES: Final = tuple(
         # an unfinished block is one too: it may have been cut
         (
             "private key-----",
-            r"(?P<s>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----[^-]{0,12000}"
-            r"(?:-----END [A-Z ]{0,32}PRIVATE KEY-----)?)",
+            r"(?P<s>-----BEGIN [A-Z ]{0,32}PRIVATE KEY-----(?:"
+            r"(?:(?!-----)(?:[A-Za-z0-9+/=\s:,.-]|\\{1,4}[nr])){0,12000}"
+            r"-----END [A-Z ]{0,32}PRIVATE KEY-----"
+            r"|(?:\s|\\{1,4}[nr]|[A-Za-z0-9+/=]{16,100}){0,120}[A-Za-z0-9+/=]{0,15}))",
         ),
     )
 )
@@ -151,14 +158,14 @@ class Redactor:
         known = {secret for secret in secrets if secret}
         forms = {form for secret in known for form in _forms(secret)}
         self._longest = max((len(form) for form in forms), default=0)
-        self._known = _alternation(forms)
+        self._forms = tuple(sorted(forms))
 
     def __repr__(self) -> str:
         return "Redactor(...)"  # never what it looks for
 
     def text(self, text: str) -> str:
         """`text` without secrets."""
-        return "".join(self._pieces(text, 0, len(text)))
+        return _masked(text, self._spans(text), 0, len(text))
 
     def data(self, data: bytes) -> bytes:
         """`data` without secrets; bytes that are no UTF-8 come back as they were."""
@@ -203,14 +210,14 @@ class Redactor:
             if len(pending) - start < overlap + _CHUNK:
                 continue
             cut = len(pending) - overlap
-            for begin, end in self._spans(pending):
-                if begin < cut < end:
-                    cut = end
-            yield self._encoded(pending, start, cut)
+            spans = self._spans(pending)
+            cut = max([end for begin, end in spans if begin < cut < end], default=cut)
+            yield _masked(pending, spans, start, cut).encode("utf-8", "surrogateescape")
             keep = max(0, cut - overlap)
             pending, start = pending[keep:], cut - keep
         pending += decoder.decode(b"", final=True)
-        yield self._encoded(pending, start, len(pending))
+        rest = _masked(pending, self._spans(pending), start, len(pending))
+        yield rest.encode("utf-8", "surrogateescape")
 
     def _named(self, value: Json) -> Json:
         """A value whose name says that it is secret."""
@@ -220,19 +227,6 @@ class Redactor:
             return value
         return None if isinstance(value, int | float) else self.tree(value)
 
-    def _encoded(self, text: str, start: int, end: int) -> bytes:
-        return "".join(self._pieces(text, start, end)).encode("utf-8", "surrogateescape")
-
-    def _pieces(self, text: str, start: int, end: int) -> Iterator[str]:
-        position = start
-        for begin, stop in self._spans(text):
-            if stop <= start or begin >= end:
-                continue
-            yield text[position:begin]
-            yield _mask(text, begin, stop)
-            position = stop
-        yield text[position:end]
-
     def _spans(self, text: str) -> list[tuple[int, int]]:
         """Where secrets are, in order and without overlap.
 
@@ -241,10 +235,8 @@ class Redactor:
         """
         spans: list[tuple[int, int]] = []
         while True:
-            found = _shaped(text)
-            if self._known is not None:
-                found += [match.span() for match in self._known.finditer(text)]
-            merged = _merged(spans + found)
+            found = [span for form in self._forms for span in _places(text, form)]
+            merged = _merged(spans + found + _shaped(text))
             if merged == spans:
                 return spans
             spans = merged
@@ -263,11 +255,20 @@ def _shaped(text: str) -> list[tuple[int, int]]:
         for match in shape.finditer(text)
     ]
     for spelling in _SPELLINGS:
-        position = lower.find(spelling)
-        while position >= 0:
+        for position, _ in _places(lower, spelling):
             found += [match.span("s") for shape in _NAMED if (match := shape.match(text, position))]
-            position = lower.find(spelling, position + 1)
     return found
+
+
+def _places(text: str, part: str) -> Iterator[tuple[int, int]]:
+    """Where a part stands in a text; a number only as a whole number."""
+    begin = text.find(part)
+    while begin >= 0:
+        end = begin + len(part)
+        around = text[max(0, begin - 1) : begin] + text[end : end + 1]
+        if not (part.isdigit() and any(letter.isdigit() or letter == "." for letter in around)):
+            yield begin, end
+        begin = text.find(part, begin + 1)
 
 
 def _merged(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -288,6 +289,16 @@ def _blanked(text: str, spans: list[tuple[int, int]]) -> str:
     return "".join([*pieces, text[position:]])
 
 
+def _masked(text: str, spans: list[tuple[int, int]], start: int, end: int) -> str:
+    """text[start:end] with the spans replaced; no span crosses either edge."""
+    pieces, position = [], start
+    for begin, stop in spans:
+        if start <= begin and stop <= end:
+            pieces += [text[position:begin], _mask(text, begin, stop)]
+            position = stop
+    return "".join([*pieces, text[position:end]])
+
+
 def _mask(text: str, begin: int, end: int) -> str:
     """What stands instead of text[begin:end]: null for a bare JSON number, else the mask."""
     bare = (
@@ -305,7 +316,7 @@ def _forms(secret: str) -> set[str]:
     for ascii_only in (True, False):
         once = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
         forms |= {once, once.replace("/", "\\/"), json.dumps(once)[1:-1]}
-    forms |= {repr(secret)[1:-1], shlex.quote(secret), shlex.quote(secret)[1:-1]}
+    forms |= {repr(secret)[1:-1], shlex.quote(secret).strip("'")}
     raw = secret.encode("utf-8", "surrogateescape")
     for before in range(3):
         # inside a longer text (`user:secret`) the first and last characters also hold neighbours
@@ -314,15 +325,3 @@ def _forms(secret: str) -> set[str]:
         inner = encoded[-(-before * 8 // 6) : whole]
         forms |= {inner, inner.replace("+", "-").replace("/", "_")}
     return {form for form in forms if len(form) >= SHORTEST_SECRET}
-
-
-def _alternation(forms: Iterable[str]) -> re.Pattern[str] | None:
-    """One pattern for all forms, longest first; numbers only as whole numbers."""
-    ordered = sorted(forms, key=lambda form: (-len(form), form))
-    if not ordered:
-        return None
-    return re.compile(
-        "|".join(
-            rf"(?<![\d.]){form}(?![\d.])" if form.isdigit() else re.escape(form) for form in ordered
-        )
-    )

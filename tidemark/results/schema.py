@@ -21,7 +21,6 @@ __all__ = [
     "DISTRIBUTION_STATS",
     "HEADLINE_STAT",
     "JUDGED_STATS",
-    "PARTITIONS",
     "REQUESTS",
     "RUNS",
     "SCALARS",
@@ -60,9 +59,6 @@ JUDGED_STATS: Final = ("mean", "p50", "p90", "p95", "p99")
 HEADLINE_STAT: Final = "p50"
 """The statistic a distribution's wide n, interval, band and share columns speak of."""
 
-PARTITIONS: Final = pa.schema([("model", pa.string()), ("date", pa.string())])
-"""The columns that are in a part's path only."""
-
 _TEXT, _WHOLE, _REAL, _FLAG = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 _MONEY = pa.decimal128(20, 8)  # exact: sums of prices must not drift
 _INSTANT = pa.timestamp("us", tz="UTC")
@@ -88,12 +84,9 @@ def _seconds(**described: str) -> list[pa.Field]:
     return [_column(name, _REAL, "s", description) for name, description in described.items()]
 
 
-_VERSION = pa.field(
-    "schema_version",
-    pa.int32(),
-    nullable=False,
-    metadata={"unit": "", "description": "version of the schema the row was written by"},
-)
+_VERSION = _column(
+    "schema_version", pa.int32(), "", "version of the schema the row was written by"
+).with_nullable(False)
 
 _RUN_IDENTITY = [
     _VERSION,
@@ -115,9 +108,6 @@ _HARNESS = [
     *_texts(
         tidemark_version="version of this project",
         git_sha="commit of this project, where it runs from a checkout",
-    ),
-    _column("git_dirty", _FLAG, "", "the checkout had uncommitted changes"),
-    *_texts(
         lockfile_hash="SHA-256 of the pinned dependencies",
         python_version="Python that ran the project",
         engine_name="load engine",
@@ -125,6 +115,7 @@ _HARNESS = [
         engine_image_digest="image the engine ran in, by digest",
         client_spec="machine the load came from",
     ),
+    _column("git_dirty", _FLAG, "", "the checkout had uncommitted changes"),
 ]
 
 _MONEY_COLUMNS = [
@@ -223,12 +214,15 @@ CELLS = pa.schema(
             # workload
             scenario="traffic scenario as given to the engine",
             scenario_kind="deterministic, normal, uniform, embedding, ...",
+            task="text-to-text, text-to-embeddings, ...",
+            load_model="closed (a number of users) or open (a rate)",
+            dataset_id="path or name of the dataset",
+            dataset_revision="revision of the dataset",
+            dataset_sha256="SHA-256 of the dataset's bytes",
+            send="times count from the actual or the intended send",
         ),
         _column("asked_input_tokens_mean", _REAL, "tok", "mean input length the scenario asks for"),
         _column("asked_output_tokens_mean", _REAL, "tok", "mean output length it asks for"),
-        _column("task", _TEXT, "", "text-to-text, text-to-embeddings, ..."),
-        _column("load_model", _TEXT, "", "closed (a number of users) or open (a rate)"),
-        _column("send", _TEXT, "", "times count from the actual or the intended send"),
         _column("concurrency", _WHOLE, "1", "users asked for"),
         _column("asked_rate_rps", _REAL, "1/s", "request rate asked for; open loop only"),
         _column("batch_size", _WHOLE, "1", "documents per request"),
@@ -239,11 +233,6 @@ CELLS = pa.schema(
         _column("seed", _WHOLE, "1", "seed of every draw; NULL where the engine has none"),
         _column("request_json", _TEXT, "JSON", "extra request parameters"),
         _column("slo_json", _TEXT, "JSON", "service level objectives"),
-        *_texts(
-            dataset_id="path or name of the dataset",
-            dataset_revision="revision of the dataset",
-            dataset_sha256="SHA-256 of the dataset's bytes",
-        ),
         _column("prefix_length_tok", _WHOLE, "tok", "shared prefix, absolute"),
         _column("prefix_ratio", _REAL, "1", "shared prefix, as a part of the input"),
         _column("token_counts", _TEXT, "", "whose token counts are used: server or tokenizer"),
