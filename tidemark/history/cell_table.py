@@ -22,7 +22,7 @@ __all__ = ["CellTable", "Column", "TableRow", "cell_table"]
 
 SHARED_METRICS: Final = ("ttft_s", "tpot_s", "e2e_s", "output_tput_tok_s")
 BRACKETS: Final = "in brackets: from a cell whose verdict does not let its numbers stand"
-DOUBTFUL: Final = "?: this client's share of the value is not known"
+DOUBTFUL: Final = "?: the client floor does not fit this cell, so the client's share is not known"
 BAND: Final = f"a range ({DASH}): the truth lies within; the client's own part is allowed for"
 CLIENT_BOUND: Final = "client-bound: this client adds too much for the server's value to be told"
 NO_FLOOR: Final = "no client floor was applied: this client's share of the times is not known"
@@ -131,8 +131,11 @@ def _metrics(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
 
 
 def _may_have(row: Row, metric: str) -> bool:
+    """False where the task has no such metric, and where the cell was never delivered."""
     value = measured(row, metric)
-    return value.value is not None or value.reason not in ("not_streamed", "no_output_tokens", None)
+    if value.value is None and row.get("status") == "failed":
+        return False
+    return value.reason not in ("not_streamed", "no_output_tokens")
 
 
 def _text(
@@ -171,15 +174,17 @@ def _in_flight(row: Row) -> str:
 
 def _client_share(row: Row) -> str:
     """The largest share the client has in a headline number, and in which."""
-    shares = [
-        (value.client_share, metric_name(metric))
+    known = [
+        value
         for metric in SHARED_METRICS
         if (value := measured(row, metric)).client_share is not None
     ]
-    if not shares:
+    if not known:
         return DASH
-    share, name = max(shares, key=lambda pair: pair[0] or 0.0)
-    return f"{percent(share or 0.0)} ({name.replace('output throughput', 'tok/s')})"
+    most = max(known, key=lambda value: value.client_share or 0.0)
+    name = metric_name(most.metric).replace("output throughput", "tok/s")
+    mark = " ?" if most.standing == "doubtful" else ""
+    return f"{percent(most.client_share or 0.0)}{mark} ({name})"
 
 
 def _legend(rows: Sequence[Row], lines: Sequence[TableRow], earlier: int) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ def _steps(
     if missing > 0:
         yield f"run the same round again: {count_of(missing, 'planned cell')} not measured yet"
     yield from _client_bound(rows)
+    yield from _floor_unfit(rows)
     yield from _about_points(points, objective)
     yield from _few_requests(rows, objective, points)
 
@@ -105,6 +106,20 @@ def _client_bound(rows: Sequence[Row]) -> Iterator[str]:
                 f"by this one ({places(bound)})"
             )
             return
+
+
+def _floor_unfit(rows: Sequence[Row]) -> Iterator[str]:
+    doubtful = [
+        row
+        for row in rows
+        if is_trusted(row)
+        and any(measured(row, metric).standing == "doubtful" for metric in CLIENT_CAN_BOUND)
+    ]
+    if doubtful:
+        yield (
+            "run again while the client machine is quiet: the client floor does not fit, so the "
+            f"client's share is not known ({places(doubtful)})"
+        )
 
 
 def _about_points(points: Sequence[OperatingPoint], objective: Objective | None) -> Iterator[str]:

@@ -73,9 +73,9 @@ class OperatingPoint:
 
     `row` is the measured attempt that stands for the level (of several repeats the one with the
     middle throughput); None when no level qualifies, and then `nearest` is the trusted attempt
-    that came nearest to the SLO, if any. `proven` is false when the goodput interval reaches
-    below the attainment. `first` and `last` say that it lies at an end of what was tried, where
-    the true optimum may lie beyond.
+    that came nearest to the SLO, if any. `proven` is false when goodput's interval, or its band,
+    reaches below the attainment. `first` and `last` say that it lies at an end of what was tried,
+    where the true optimum may lie beyond.
     """
 
     series: Series
@@ -224,5 +224,7 @@ def _error_rate(row: Row) -> float:
 
 
 def _is_proven(row: Row, objective: Objective) -> bool:
-    interval = measured(row, "goodput_ratio").interval
-    return interval is not None and interval[0] >= objective.attainment
+    ratio = measured(row, "goodput_ratio")
+    if ratio.standing == "band" and (ratio.lo or 0.0) < objective.attainment:
+        return False
+    return ratio.interval is not None and ratio.interval[0] >= objective.attainment
