@@ -209,7 +209,9 @@ def test_without_any_duration_there_are_no_rates() -> None:
     assert (stat.value, stat.reason) == (None, "no_request_times")
 
 
-@pytest.mark.parametrize("window", [Window(5.0, 5.0), Window(6.0, 2.0), Window(0.0, math.inf)])
+@pytest.mark.parametrize(
+    "window", [Window(5.0, 5.0), Window(6.0, 2.0), Window(0.0, math.inf), Window(0.0, 5e-324)]
+)
 def test_a_window_that_is_none_is_not_divided_by(window: Window) -> None:
     metrics = text(replace(TWO, window=window, wall_s=7.0))
     assert metrics.window is None

@@ -8,9 +8,9 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from results_builders import Cell, Plan, Slo, answer, failure
+from results_builders import Cell, Plan, Slo, answer, failure, made
 
-from tidemark.results.floor import Timing, apply_floor, floor_from
+from tidemark.results.floor import Floor, apply_floor
 from tidemark.results.metrics import CellMetrics, summarise
 from tidemark.results.requests import CellRaw, RequestRow, Window
 from tidemark.results.verdict import judge
@@ -44,7 +44,8 @@ def some_cells(draw: st.DrawFn) -> CellRaw:
     return CellRaw(rows=numbered, window=Window(begin, begin + draw(st.floats(0.5, 40.0))))
 
 
-anything = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), st.just(1e300))
+extremes = st.sampled_from([0.0, 5e-324, 1e-9, 1e8, 1e300, -1.0])
+anything = st.one_of(st.none(), st.floats(allow_nan=True, allow_infinity=True), extremes)
 
 
 @st.composite
@@ -87,17 +88,7 @@ def hostile_cells(draw: st.DrawFn) -> CellRaw:
     )
 
 
-FLOOR = floor_from(
-    [(Timing(0.11 + i % 5 * 0.01, 0.021, 1.12), Timing(0.10, 0.02, 1.0)) for i in range(40)],
-    scenario="D(100,100)",
-    concurrency=4,
-    request_rate_rps=50.0,
-    loop_lag_p50_s=0.001,
-    loop_lag_p99_s=0.004,
-    measured_at="2025-01-01T00:00:00Z",
-    machine="test",
-    engine="test",
-)
+FLOORS = [None, made(0.015, 0.001, 0.12, noise_s=0.01), made(-0.01, -0.005, 0.0, noise_s=0.002)]
 
 
 @settings(deadline=None)
@@ -183,11 +174,11 @@ def test_a_window_over_everything_sees_every_token_once(raw: CellRaw) -> None:
 
 
 @settings(deadline=None)
-@given(some_cells(), st.sampled_from([0.0, 0.0005, 0.002, 0.1]))
-def test_the_band_holds_what_was_measured(raw: CellRaw, lag_s: float) -> None:
+@given(some_cells(), st.sampled_from([0.0, 0.0005, 0.002, 0.1]), st.sampled_from(FLOORS[1:]))
+def test_the_band_holds_what_was_measured(raw: CellRaw, lag_s: float, floor: Floor) -> None:
     raw = replace(raw, loop_lag_p50_s=lag_s, loop_lag_p99_s=lag_s)
     for again in (raw, None):
-        for stat in apply_floor(measured(raw), FLOOR, concurrency=4, raw=again).stats:
+        for stat in apply_floor(measured(raw), floor, concurrency=4, raw=again).stats:
             if stat.value is None or stat.validity is None:
                 continue
             assert stat.lo is not None
@@ -200,7 +191,7 @@ def test_the_band_holds_what_was_measured(raw: CellRaw, lag_s: float) -> None:
 @settings(max_examples=200, deadline=None)
 @given(hostile_cells())
 def test_nothing_an_engine_hands_over_raises_or_gives_nan(raw: CellRaw) -> None:
-    for floor in (None, FLOOR):
+    for floor in FLOORS:
         metrics = apply_floor(measured(raw), floor, concurrency=4, raw=raw)
         for stat in metrics.stats:
             numbers = (stat.value, stat.ci_lo, stat.ci_hi, stat.client_share, stat.lo, stat.hi)

@@ -24,7 +24,7 @@ from tidemark.results.requests import (
 )
 from tidemark.results.statistics import Series
 
-__all__ = ["Columns", "Flow", "Mask", "columns_of"]
+__all__ = ["LONGEST_S", "Columns", "Flow", "Mask", "columns_of"]
 
 Mask = NDArray[np.bool_]
 
@@ -209,7 +209,7 @@ def columns_of(rows: Sequence[RequestRow], token_counts: str = TOKENS_FROM_SERVE
     for column in (prompt, output, reasoning):
         column[missing] = np.nan
     decode = e2e - ttft
-    several = output >= 2
+    several = ok & (output >= 2)
     tpot = np.where(several, decode / np.where(several, output - 1.0, 1.0), np.nan)
     refuse("no_time_between_tokens", ok & (tpot < SHORTEST_TPOT_S), tpot)
     return Columns(

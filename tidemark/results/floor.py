@@ -14,6 +14,7 @@ A share to 5 % is "valid", to 20 % "band", above "invalid(client_bound)".
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from tidemark.results.client_floor import (
@@ -50,6 +51,7 @@ BAND_SHARE = 0.20
 LAG_RESOLUTION_S = 0.001
 """Wake-ups late by less than this are as good as punctual: ratios below it mean nothing."""
 LAG_RATIO_BOUND = 3.0
+LAG_RATIO_LIMIT = 1e6  # far beyond the bound; keeps the arithmetic finite
 RATE_ALLOWANCE = 1.05
 
 FLOOR_RULES: dict[str, float] = {
@@ -278,9 +280,12 @@ class _Limits:
 
 
 def _ratio(here_s: float | None, there_s: float | None) -> float:
-    if here_s is None or there_s is None:
+    """How many times as late; 1 where either is unknown, which includes what is no number."""
+    if here_s is None or there_s is None or not math.isfinite(here_s + there_s):
         return 1.0
-    return max(1.0, max(here_s, LAG_RESOLUTION_S) / max(there_s, LAG_RESOLUTION_S))
+    return min(
+        LAG_RATIO_LIMIT, max(1.0, max(here_s, LAG_RESOLUTION_S) / max(there_s, LAG_RESOLUTION_S))
+    )
 
 
 def _noted(stat: MetricStat, reason: str) -> MetricStat:

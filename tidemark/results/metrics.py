@@ -27,14 +27,13 @@ they lasted, as in flight, and nowhere else.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from tidemark.results.columns import Columns, Mask, columns_of
+from tidemark.results.columns import LONGEST_S, Columns, Mask, columns_of
 from tidemark.results.goodput import Slo, goodput_count
 from tidemark.results.requests import CellRaw, Window
 from tidemark.results.statistics import (
@@ -68,6 +67,7 @@ SEND = "actual"
 USAGE_MISSING_BOUND = 0.01
 """Up to this share of answers without server usage is left out; above, token metrics are None."""
 
+SHORTEST_SPAN_S = 1e-6
 STREAMED_TASKS = frozenset({"text-to-text", "image-text-to-text", "image-to-text"})
 STATS = ("mean", "p50", "p90", "p95", "p99", "min", "max", "stddev")
 UNITS = {
@@ -274,16 +274,21 @@ def _span(
 ) -> tuple[Window | None, float | None, str | None, str | None]:
     """(window, seconds to divide rates by, where from, what to hold against it)."""
     placed = bool(table.placed.any())
-    if raw.window is not None and placed and 0.0 < raw.window.length_s < math.inf:
+    if raw.window is not None and placed and _divides(raw.window.length_s):
         return raw.window, raw.window.length_s, "window", None
     doubt = "no_request_times" if not placed else "no_window"
     if raw.window is not None and placed:
         doubt = "window_empty"
     run = raw.engine_claims.get("run_duration")
     for source, seconds in (("engine_run_duration", run), ("wall", raw.wall_s)):
-        if isinstance(seconds, int | float) and 0.0 < seconds < math.inf:
+        if isinstance(seconds, int | float) and _divides(seconds):
             return None, float(seconds), source, doubt
     return None, None, None, doubt
+
+
+def _divides(seconds: float) -> bool:
+    """Whether a span is one that rates can be over: from a microsecond to thirty years."""
+    return SHORTEST_SPAN_S <= seconds <= LONGEST_S
 
 
 def _why_no_tpot(table: Columns, answered: Mask) -> str:
