@@ -11,10 +11,6 @@ export DO_NOT_TRACK := 1
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
-	@echo "make demo-real   the same against llama.cpp serving a small random model"
-	@echo "make demo-vllm   the same against vLLM on the CPU (2 GB to install)"
-	@echo "make truth       our numbers against an endpoint that knows the truth (about half an hour)"
-	@echo "make overhead    our flow against the bare engine, side by side"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready

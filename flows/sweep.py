@@ -49,7 +49,7 @@ async def sweep(
     probe = await preflight(room)
 
     # 3. Measure cell after cell; each is kept the moment it is there.
-    expected = {scenario: probe.service_time_s(plan, scenario) for scenario in plan.scenarios}
+    expected = {scenario: probe.service_time_s(scenario) for scenario in plan.scenarios}
     progress = RunProgress(expected_steps(plan, room.cells, expected))
     attempts = []
     async with open_session(room, progress, expected) as session:

@@ -19,8 +19,8 @@ from tasks.room import Room
 from tidemark.engines.process import EngineSession, Progress, Standby
 from tidemark.engines.protocol import RawAttempt
 from tidemark.plan.cells import Cell
-from tidemark.results.context import AttemptContext
 from tidemark.results.client_floor import Floor
+from tidemark.results.context import AttemptContext
 from tidemark.results.floor import apply_floor
 from tidemark.results.layout import attempt_id
 from tidemark.results.metrics import CellMetrics, summarise
@@ -57,9 +57,7 @@ def cell_line(room: Room, cell: Cell) -> str:
         if len(room.plan.batch_sizes) > 1
         else f"concurrency={cell.concurrency}"
     )
-    return (
-        f"Running iteration {cell.order_idx + 1}/{len(room.cells)}: {level} ({cell.scenario})"
-    )
+    return f"Running iteration {cell.order_idx + 1}/{len(room.cells)}: {level} ({cell.scenario})"
 
 
 def open_session(
@@ -157,9 +155,7 @@ def _keep(room: Room, attempt: RawAttempt, number: int, created_at: datetime) ->
 def attempt_of(room: Room, measured: Measured, floor: Floor | None = None) -> Attempt:
     """What the store keeps of a measured cell, under the client floor if it is known."""
     metrics, context = measured.metrics, measured.context
-    metrics = apply_floor(
-        metrics, floor, concurrency=context.cell.concurrency, raw=measured.raw
-    )
+    metrics = apply_floor(metrics, floor, concurrency=context.cell.concurrency, raw=measured.raw)
     if floor is not None:
         context = replace(context, floor=json.loads(floor.to_json()))
     verdict = judge(measured.raw, metrics, context.cell, room.plan)

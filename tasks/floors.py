@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -60,9 +61,7 @@ async def measure_floors(
                         machine=known.machine,
                         engine_name=known.engine,
                         directory=room.directory / f"floor-{len(floors)}-{number}",
-                        on_progress=lambda share, number=number, group=ordered: progress.part(
-                            (number + share) / len(group)
-                        ),
+                        on_progress=partial(_part, progress, number, len(ordered)),
                     )
                 except TidemarkError as error:
                     logger().warning("the client floor is not known: %s", error)
@@ -71,6 +70,10 @@ async def measure_floors(
             floors[measured.context.attempt_id] = bound = floor
     progress.finish(STEP)
     return floors
+
+
+def _part(progress: RunProgress, number: int, of: int, share: float) -> None:
+    progress.part((number + share) / of)
 
 
 def _by_scenario(attempts: Iterable[Measured]) -> list[tuple[str, list[Measured]]]:

@@ -36,7 +36,7 @@ class Preflight:
     e2e_s: float
     usage: bool
 
-    def service_time_s(self, plan: SweepPlan, scenario: str) -> float:
+    def service_time_s(self, scenario: str) -> float:
         """How long one request of a scenario will take, as far as one short request can tell."""
         tokens = parse_scenario(scenario).mean_output_tokens
         if tokens is None or self.ttft_s is None or self.tpot_s is None:
@@ -112,9 +112,13 @@ async def probe_endpoint(
     if not endpoint.url or not endpoint.model:
         field = "model" if endpoint.url else "url"
         raise PlanError(
-            f"the endpoint has no {field}", f"endpoint.{field}", f"Give it in the plan or by --{field}"
+            f"the endpoint has no {field}",
+            f"endpoint.{field}",
+            f"Give it in the plan or by --{field}",
         )
-    headers = {name: secrets.get(str(value), str(value)) for name, value in endpoint.headers.items()}
+    headers = {
+        name: secrets.get(str(value), str(value)) for name, value in endpoint.headers.items()
+    }
     if endpoint.api_key:
         headers["Authorization"] = f"Bearer {secrets[str(endpoint.api_key)]}"
     where = endpoint.url
@@ -138,7 +142,8 @@ async def probe_endpoint(
         trust_env=False,
     ) as client:
         try:
-            return await _PROBES[plan.task](client, plan, clock)
+            probe: Preflight = await _PROBES[plan.task](client, plan, clock)
+            return probe
         except httpx.ConnectError as error:
             raise EndpointError(
                 f"no connection ({error})", where, "Check host and port, and that the service runs"

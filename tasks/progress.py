@@ -1,4 +1,4 @@
-"""What a run says while it runs: one line and a fraction, in Prefect, in the log, in the terminal."""
+"""What a run says while it runs: one line and a fraction, in Prefect, log and terminal."""
 
 from __future__ import annotations
 

@@ -79,9 +79,7 @@ async def finish_run(
         cell_parts=[stored.cell_part for stored in kept],
     )
     lines = five_lines(row, cells)
-    await acreate_markdown_artifact(
-        markdown(row, cells), key="sweep-report", description=lines[0]
-    )
+    await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
     shutil.rmtree(room.directory, ignore_errors=True)
     return SweepOutcome(
         run_id=room.context.run_id,

@@ -60,6 +60,10 @@ def test_each_warning_names_its_field(changes: dict[str, Any], field: str, says:
     assert any(says in each for each in matching), told(changes)
 
 
+def test_just_enough_requests_are_enough() -> None:
+    assert told({"limits.max_requests": 40}) == ()
+
+
 def test_percentiles_that_the_requests_cannot_give_are_named() -> None:
     slo = {"ttft_s": 1, "attainment": 0.9}
     (warning,) = told({"slo": slo, "concurrency": [1, 4, 5, 16]})

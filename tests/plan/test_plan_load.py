@@ -122,6 +122,11 @@ def test_a_small_text_cannot_stand_for_a_huge_value() -> None:
         load_plan(bomb)
 
 
+def test_a_long_text_is_not_a_deep_one() -> None:
+    value = read_yaml("[" + "[1], " * 100 + "{a: 1}]", "x").value
+    assert len(value) == 101
+
+
 def test_several_mistakes_are_all_listed_each_with_its_line() -> None:
     text = GOOD.replace("http://localhost", "ftp://localhost").replace(
         "N(480,240)/(300,150)", "N(480, 240)/(300,150)"

@@ -129,9 +129,9 @@ def test_no_float_may_be_infinite_or_not_a_number(path: tuple[str, str], bad: fl
 def test_a_plan_never_changes() -> None:
     plan = make_plan()
     with pytest.raises(ValidationError, match="frozen"):
-        plan.repeats = 2  # type: ignore[misc]  # what is tested
+        plan.repeats = 2
     with pytest.raises(ValidationError, match="frozen"):
-        plan.endpoint.model = "x"  # type: ignore[misc]  # what is tested
+        plan.endpoint.model = "x"
 
 
 def test_every_field_of_the_full_plan_survives_yaml() -> None:
@@ -218,6 +218,16 @@ def test_other_paths_stay(url: str) -> None:
     endpoint = make_plan(endpoint={"url": url + "/"}).endpoint
     assert endpoint.url == url
     assert endpoint.url_as_given is None
+
+
+def test_a_prefix_may_be_as_long_as_the_shortest_input() -> None:
+    assert make_plan(prefix={"length": 100}).prefix is not None
+    assert make_plan(scenarios=["N(400,100)/(9,1)"], prefix={"length": 100}).prefix is not None
+
+
+def test_the_output_of_a_dataset_may_be_bounded() -> None:
+    plan = make_plan(scenarios=None, dataset={"path": "a.txt"}, request={"max_tokens": 2})
+    assert plan.request == {"max_tokens": 2}
 
 
 def test_an_image_with_a_digest_gives_the_digest() -> None:

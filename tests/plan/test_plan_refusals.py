@@ -203,6 +203,13 @@ REQUESTS = [
     plan({"request": {"max_completion_tokens": 5}}, "max_completion_tokens", "in the scenario"),
     plan({"request": {"n": 2}}, "request.n", "Remove it"),
     plan({"request": {"temperature": "hot"}}, "request.temperature", "from 0 to 2"),
+    plan({"request": {"temperature": 2.1}}, "request.temperature", "from 0 to 2"),
+    plan({"request": {"system_message": "x" * 17_000}}, "request", "sent with each request"),
+    plan(
+        {"request": {"max_tokens": 1}, "dataset": {"path": "a.txt"}, "scenarios": GONE},
+        "request.max_tokens",
+        "Write 2 or more",
+    ),
     plan({"request": {"temperature": -1}}, "request.temperature", "from 0 to 2"),
     plan({"request": {"temperature": float("nan")}}, "request", "finite number"),
     plan({"request": {"api_key": CANARY}}, "request.api_key", "as references"),

@@ -194,7 +194,11 @@ def engines_list() -> None:
 
 @simulate.command(
     "endpoint",
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
 )
 def simulate_endpoint(context: typer.Context) -> None:
     """An OpenAI-compatible endpoint whose true latencies are known (--help for its options)."""
@@ -207,9 +211,7 @@ def simulate_tokenizer(
     directory: Annotated[Path, typer.Argument(help="Where to write it.")],
 ) -> None:
     """Write a small tokenizer that loads offline."""
-    os.execv(
-        sys.executable, [sys.executable, "-m", "tidemark.simulator.tokenizer", str(directory)]
-    )
+    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.tokenizer", str(directory)])
 
 
 def main() -> None:

@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,7 @@ from tidemark.engines.process import Standby, prestart
 from tidemark.plan.manifest import PlanDocument
 
 if TYPE_CHECKING:
+    from tasks.progress import ProgressReport
     from tasks.report import SweepOutcome
 
 __all__ = ["run_sweep"]
@@ -90,9 +91,7 @@ def _run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with _bar(console) as observer:
         OBSERVER.set(observer)
-        return asyncio.run(
-            sweep(read.plan, store=store, round=round_name, only=only or None)  # type: ignore[arg-type]
-        )
+        return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
 
 
 def _quiet_prefect() -> None:
@@ -108,10 +107,8 @@ def _quiet_prefect() -> None:
 
 
 @contextmanager
-def _bar(console: Console) -> Iterator[object]:
+def _bar(console: Console) -> Iterator[Callable[[ProgressReport], None]]:
     """A bar with the status line and the time left; plain lines where there is no terminal."""
-    from tasks.progress import ProgressReport
-
     if not console.is_terminal:
         last = ""
 
@@ -154,7 +151,6 @@ def _document(outcome: SweepOutcome, html: Path | None) -> dict[str, object]:
         "report": str(html) if html is not None else None,
         "five_lines": list(outcome.five_lines),
         "cells": [
-            {key: value for key, value in row.items() if value is not None}
-            for row in outcome.cells
+            {key: value for key, value in row.items() if value is not None} for row in outcome.cells
         ],
     }

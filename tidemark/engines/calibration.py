@@ -204,7 +204,7 @@ async def measure_floor(
 
     Raises EngineError when the engine cannot be run, StoreError when no request could be matched.
     """
-    directory.mkdir(parents=True, mode=0o700)
+    await asyncio.to_thread(directory.mkdir, parents=True, mode=0o700)
     record = directory / "truth.jsonl"
     options = (
         "--ttft-s", repr(load.ttft_s),
@@ -288,9 +288,7 @@ def _floor_plan(plan: SweepPlan, load: FloorLoad, url: str, requests: int) -> Sw
     return SweepPlan.model_validate(document)
 
 
-def _pairs(
-    events: bytes, raw: CellRaw, truth: Mapping[str, Timing]
-) -> list[tuple[Timing, Timing]]:
+def _pairs(events: bytes, raw: CellRaw, truth: Mapping[str, Timing]) -> list[tuple[Timing, Timing]]:
     """(client, truth) for each answered request within the window, in start order."""
     run = json.loads(events.splitlines()[0])["run"]
     window = raw.window

@@ -137,10 +137,7 @@ class GenaiBench:
             )
             if wanted:
                 deadline_s = (
-                    limits.max_time_s
-                    + limits.drain_s
-                    + limits.stall_timeout_s
-                    + START_GRACE_S
+                    limits.max_time_s + limits.drain_s + limits.stall_timeout_s + START_GRACE_S
                 )
                 runs.append(PlannedRun(number, cell, requests, deadline_s))
         output = f"{work_directory}/out"
@@ -327,9 +324,7 @@ def _row(
     )
 
 
-def _error_class(
-    code: int | None, message: str, http_status: int | None, kind: str | None
-) -> str:
+def _error_class(code: int | None, message: str, http_status: int | None, kind: str | None) -> str:
     """The class of a failed request. The engine gives 503 to every connection error and 500 to
     every other exception of its HTTP library, whatever the server said."""
     if kind is not None:
@@ -369,11 +364,10 @@ def _grid(
     Passes that belong to no cell are in the grid too and are skipped by the launcher.
     """
     by_batch = plan.task in BATCH_TASKS
-    level_of = (lambda cell: cell.batch_size) if by_batch else (lambda cell: cell.concurrency)
     levels = list(dict.fromkeys(plan.batch_sizes if by_batch else plan.concurrency))
     groups: list[tuple[str, dict[int, Cell]]] = []
     for cell in cells:
-        level = level_of(cell)
+        level = cell.batch_size if by_batch else cell.concurrency
         if groups and groups[-1][0] == cell.scenario:
             taken = groups[-1][1]
             later = [levels.index(other) for other in taken]

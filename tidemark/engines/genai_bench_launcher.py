@@ -114,8 +114,13 @@ class Harness:
         self.numpy.random.seed(spec["seed"] % 2**32)
         self.presample(runner.environment)
         self.run.start_time = time.monotonic()
-        self.events.add("run_start", run=spec["run"], start=self.run.start_time,
-                        spread_s=self.run.spread_s, presampled=len(self.run.prompts))
+        self.events.add(
+            "run_start",
+            run=spec["run"],
+            start=self.run.start_time,
+            spread_s=self.run.spread_s,
+            presampled=len(self.run.prompts),
+        )
         self.events.flush()
         original_start(runner, level, spawn_rate=level)
 
@@ -156,19 +161,34 @@ class Harness:
         run, now = self.run, time.monotonic()
         for index, started in sorted(run.in_flight.items()):
             state = started["state"]
-            self.request(index, start=started["start"], first=state.get("first"), end=now,
-                         outcome="cut", status=None, message=None,
-                         silent_s=now - state.get("last", started["start"]),
-                         chunks=state.get("chunks", 0))
+            self.request(
+                index,
+                start=started["start"],
+                first=state.get("first"),
+                end=now,
+                outcome="cut",
+                status=None,
+                message=None,
+                silent_s=now - state.get("last", started["start"]),
+                chunks=state.get("chunks", 0),
+            )
         run.in_flight = {}
         original_stop(runner)
         if run.e2e_count:
             self.last_e2e_s[run.spec["scenario"]] = run.e2e_sum_s / run.e2e_count
         self.events.add(
-            "run_end", run=run.spec["run"], start=run.start_time, full=run.full_time,
-            closed=run.close_time, end=now, issued=run.issued, finished=run.finished,
-            users=run.users, cpu_p95=percentile(run.cpu_samples, 0.95),
-            lag_p50_s=percentile(run.lags, 0.5), lag_p99_s=percentile(run.lags, 0.99),
+            "run_end",
+            run=run.spec["run"],
+            start=run.start_time,
+            full=run.full_time,
+            closed=run.close_time,
+            end=now,
+            issued=run.issued,
+            finished=run.finished,
+            users=run.users,
+            cpu_p95=percentile(run.cpu_samples, 0.95),
+            lag_p50_s=percentile(run.lags, 0.5),
+            lag_p99_s=percentile(run.lags, 0.99),
         )
         self.events.flush()
 
@@ -190,8 +210,12 @@ class Harness:
             # Two passes over one level would otherwise write to one name.
             kept = os.path.join(os.path.dirname(file_path), f"run-{self.run.spec['run']}.json")
             os.replace(file_path, kept)
-        self.events.add("run_saved", run=self.run.spec["run"], file=kept,
-                        engine_name=os.path.basename(file_path))
+        self.events.add(
+            "run_saved",
+            run=self.run.spec["run"],
+            file=kept,
+            engine_name=os.path.basename(file_path),
+        )
         self.events.flush()
         if not any(spec["wanted"] for spec in self.job["runs"][self.next_run :]):
             self.finish(0)
@@ -220,7 +244,9 @@ class Harness:
                 max(0.0, run.start_time + run.spread_s * place / level - time.monotonic())
             )
         if run.users >= level and run.full_time is None:
-            run.full_time = max(time.monotonic(), run.start_time + run.spread_s * (level - 1) / level)
+            run.full_time = max(
+                time.monotonic(), run.start_time + run.spread_s * (level - 1) / level
+            )
 
     def sample(self, original, user):
         run = self.run
@@ -246,9 +272,17 @@ class Harness:
         try:
             answer = original(user, *args, **kwargs)
         except Exception as error:
-            self.request(index, start=start, first=state.get("first"), end=time.monotonic(),
-                         outcome="failed", status=None, kind=type(error).__name__,
-                         message=str(error)[:MESSAGE_LIMIT], chunks=state.get("chunks", 0))
+            self.request(
+                index,
+                start=start,
+                first=state.get("first"),
+                end=time.monotonic(),
+                outcome="failed",
+                status=None,
+                kind=type(error).__name__,
+                message=str(error)[:MESSAGE_LIMIT],
+                chunks=state.get("chunks", 0),
+            )
             raise
         finally:
             run.in_flight.pop(index, None)
@@ -260,17 +294,33 @@ class Harness:
             run.e2e_count += 1
             output = getattr(answer, "tokens_received", None)
             from_usage = bool(usage) and (output is None or usage.get("completion_tokens"))
-            self.request(index, start=answer.start_time, first=answer.time_at_first_token, end=end,
-                         outcome="ok", status=200, message=None,
-                         input_tokens=answer.num_prefill_tokens, output_tokens=output,
-                         reasoning_tokens=getattr(answer, "reasoning_tokens", None),
-                         usage=bool(from_usage or (usage is None and output is None)),
-                         finished=state.get("finish"), chunks=state.get("chunks", 0))
+            self.request(
+                index,
+                start=answer.start_time,
+                first=answer.time_at_first_token,
+                end=end,
+                outcome="ok",
+                status=200,
+                message=None,
+                input_tokens=answer.num_prefill_tokens,
+                output_tokens=output,
+                reasoning_tokens=getattr(answer, "reasoning_tokens", None),
+                usage=bool(from_usage or (usage is None and output is None)),
+                finished=state.get("finish"),
+                chunks=state.get("chunks", 0),
+            )
         else:
-            self.request(index, start=start, first=state.get("first"), end=end, outcome="failed",
-                         status=answer.status_code,
-                         message=str(answer.error_message or "")[:MESSAGE_LIMIT],
-                         http_status=state.get("http_status"), chunks=state.get("chunks", 0))
+            self.request(
+                index,
+                start=start,
+                first=state.get("first"),
+                end=end,
+                outcome="failed",
+                status=answer.status_code,
+                message=str(answer.error_message or "")[:MESSAGE_LIMIT],
+                http_status=state.get("http_status"),
+                chunks=state.get("chunks", 0),
+            )
         return answer
 
     def request(self, index, **fields):
@@ -302,7 +352,8 @@ class Harness:
             finally:
                 # The engine takes a stream that was cut between two chunks for a whole one.
                 state["finish"] = b"[DONE]" in last or any(
-                    b"finish_reason" in line and b'"finish_reason":null' not in line.replace(b" ", b"")
+                    b"finish_reason" in line
+                    and b'"finish_reason":null' not in line.replace(b" ", b"")
                     for line in (before, last)
                 )
 
@@ -350,7 +401,11 @@ class Harness:
             setattr(owner, name, wrapped)
 
         user = openai_user.OpenAIUser
-        wrap(LocalRunner, "start", lambda original, runner, level, **_: self.begin(original, runner, level))
+        wrap(
+            LocalRunner,
+            "start",
+            lambda original, runner, level, **_: self.begin(original, runner, level),
+        )
         wrap(LocalRunner, "stop", self.end)
         wrap(AggregatedMetricsCollector, "aggregate_metrics_data", self.aggregate)
         wrap(AggregatedMetricsCollector, "save", self.save)
@@ -380,7 +435,7 @@ class Harness:
 
 
 def import_engine():
-    import genai_bench.cli.cli  # noqa: F401
+    import genai_bench.cli.cli
     import genai_bench.user.openai_user  # noqa: F401
 
 

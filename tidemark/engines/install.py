@@ -57,9 +57,7 @@ def find(name: str, root: Path) -> GenaiBench:
     return GenaiBench(installed.python)
 
 
-def install(
-    name: str, root: Path, *, say: Callable[[str], None], force: bool = False
-) -> Installed:
+def install(name: str, root: Path, *, say: Callable[[str], None], force: bool = False) -> Installed:
     """Install the engine as pinned, unless it is there; then check it. Two at once take turns.
 
     Uses uv where it is at hand and pip otherwise, with hashes either way. Raises EngineError with
@@ -95,13 +93,17 @@ def check(name: str, root: Path) -> list[str]:
     _known(name)
     installed = _installed(root, name)
     if installed is None:
-        return [f"{name} {genai_bench.VERSION} is not installed: run `tidemark engines install {name}`"]
+        return [
+            f"{name} {genai_bench.VERSION} is not installed: run `tidemark engines install {name}`"
+        ]
     problems = []
     version = _run([installed.python, "-I", "-c", _VERSION_PROGRAM]).strip().splitlines()[-1]
     if version != installed.version:
         problems.append(f"{name} reports version {version}, pinned is {installed.version}")
-    problems += [f"{name} does not know the option {option}" for option in
-                 missing_options(_help_text(installed))]
+    problems += [
+        f"{name} does not know the option {option}"
+        for option in missing_options(_help_text(installed))
+    ]
     return problems
 
 
@@ -149,12 +151,23 @@ def _turn(path: Path) -> Iterator[None]:
 
 def _make_environment(target: Path) -> None:
     python = _python()
-    uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    beside = str(Path(sys.executable).parent)
+    uv = shutil.which("uv", path=os.pathsep.join([beside, os.environ.get("PATH", "")]))
     wanted = ["--require-hashes", "-r", str(LOCK)]
     if uv:
         _run([uv, "venv", "--quiet", "--python", python, str(target)])
-        _run([uv, "pip", "install", "--quiet", "--compile-bytecode",
-              "--python", str(target / "bin" / "python"), *wanted])
+        _run(
+            [
+                uv,
+                "pip",
+                "install",
+                "--quiet",
+                "--compile-bytecode",
+                "--python",
+                str(target / "bin" / "python"),
+                *wanted,
+            ]
+        )
     else:
         _run([python, "-m", "venv", str(target)])
         _run([str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", *wanted])
@@ -171,8 +184,10 @@ def _python() -> str:
 
 
 def _help_text(installed: Installed) -> str:
-    program = "import sys; sys.argv = ['genai-bench', 'benchmark', '--help']; " \
-              "from genai_bench.cli.cli import cli; cli()"
+    program = (
+        "import sys; sys.argv = ['genai-bench', 'benchmark', '--help']; "
+        "from genai_bench.cli.cli import cli; cli()"
+    )
     return _run([installed.python, "-I", "-c", program], {"COLUMNS": "400"})
 
 

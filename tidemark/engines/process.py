@@ -303,7 +303,9 @@ class EngineSession:
         if began is None:
             # Still in an earlier pass or a warm-up: its own deadline counts.
             earlier = [other for other in running.job.runs if other.run < planned.run]
-            reached = [other for other in earlier if "run_start" in running.state.get(other.run, {})]
+            reached = [
+                other for other in earlier if "run_start" in running.state.get(other.run, {})
+            ]
             if not reached:
                 return None
             planned = reached[-1]

@@ -61,7 +61,7 @@ class EngineJob:
 
 @dataclass(frozen=True, slots=True)
 class RawAttempt:
-    """What one pass left behind: files by name (as written by the engine), and what they do not say.
+    """What one pass left behind: the engine's files by name, and what they do not say.
 
     `files` maps a name such as `run.json` or `events.jsonl` to its bytes. `context` is what
     `attempt.json` records beside them (engine, version, exit status, times), JSON values only.

@@ -24,7 +24,7 @@ from tidemark.plan.tasks import STREAMED_TASKS
 __all__ = ["RULES", "Rule", "request_problems", "request_warnings"]
 
 _MAX_DEPTH = 8
-_MAX_CHARACTERS = 65_536
+_MAX_CHARACTERS = 16_384
 _KEY = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,127}")
 _SECRET_KEY = re.compile(
     r"api[_-]?key|secret|passw|authorization|credential|bearer|(?:access|auth|id)[_-]?token|^token$"

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tidemark.errors import PlanError
+from tidemark.plan.secrets import looks_like_secret
 from tidemark.plan.tasks import DEFAULT_SCENARIOS, TASKS
 
 __all__ = ["DEFAULT_SCENARIOS", "MAX_TOKENS", "Kind", "Scenario", "parse_scenario"]
@@ -87,7 +88,14 @@ def parse_scenario(text: str, where: str = "scenario") -> Scenario:
     try:
         return _read(text)
     except _Meaningless as error:
-        raise PlanError(f"{text!r}: {error.what}", where, error.remedy) from None
+        shown = f"{text!r}: " if _may_be_shown(text) else ""
+        raise PlanError(f"{shown}{error.what}", where, error.remedy) from None
+
+
+def _may_be_shown(text: str) -> bool:
+    """Whether a refused text is surely a scenario or a word, and not a secret pasted here."""
+    has_form = "(" in text and not looks_like_secret(text)
+    return has_form or re.fullmatch(r"[A-Za-z_\s]{0,24}", text) is not None
 
 
 def _read(text: str) -> Scenario:
@@ -120,7 +128,8 @@ def _explain(text: str) -> tuple[str, str]:
     kind = next((kind for kind in _KINDS if kind.letter == _letter(token)), None)
     if kind is None:
         known = ", ".join(kind.form for kind in _KINDS)
-        return f"unknown type {token or bare[0]!r}", f"Known: {known}. {_nearest(bare)}"
+        what = f"unknown type {token or bare[0]!r}" if _may_be_shown(text) else "unknown type"
+        return what, f"Known: {known}. {_nearest(bare)}"
     if "-" in bare[len(token) :]:
         return "negative numbers mean nothing here", f"Write {kind.form}, such as {kind.example}"
     if "." in bare:

@@ -169,10 +169,12 @@ def _name_exclusively(temporary: Path, target: Path) -> None:
     # Some mounted object stores have no hard links, but can rename without replacing.
     flags = 1  # RENAME_NOREPLACE, linux/fs.h
     here = -100  # AT_FDCWD, linux/fcntl.h
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.renameat2(here, os.fsencode(temporary), here, os.fsencode(target), flags) == 0:
-        return
-    code = ctypes.get_errno()
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    code = errno.ENOSYS
+    if rename is not None:
+        if rename(here, os.fsencode(temporary), here, os.fsencode(target), flags) == 0:
+            return
+        code = ctypes.get_errno()
     if code in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
         raise StoreError(
             "this file system can neither link nor rename without replacing",
