@@ -198,6 +198,12 @@ def test_tails_are_drawn_only_where_they_are_admitted() -> None:
     assert tails["D(100,100) p99"] == [None, 475.0]
 
 
+def test_no_figure_could_end_the_script_it_stands_in(eventful_text: str) -> None:
+    raw = eventful_text.partition('id="figures">')[2].partition("</script>")[0]
+    assert "knee" in raw
+    assert not set(raw) & set("<>&")
+
+
 def test_the_operating_point_is_ringed_in_every_scenario() -> None:
     rings = [
         t for t in figures_of(html_report(run_row(), sweep()))["tradeoff"]["data"]

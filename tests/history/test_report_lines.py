@@ -87,6 +87,13 @@ def test_a_knee_at_the_end_of_the_sweep_is_no_knee_and_asks_for_more() -> None:
     assert told["next"].startswith("Next: add a concurrency of 8")
 
 
+def test_a_point_below_nothing_but_untrusted_levels_says_so() -> None:
+    best = lines(run_row(), [*sweep(ONE, (1, 2, 4)), hung(concurrency=8)])["best"]
+    assert "concurrency 4" in best
+    assert best.endswith("(no higher level can be trusted)")
+    assert "no higher" not in lines(run_row(), sweep(ONE))["best"]
+
+
 def test_each_scenario_has_its_own_point() -> None:
     best = lines(run_row(), sweep())["best"]
     assert "D(100,100) concurrency 8" in best

@@ -75,7 +75,7 @@ class OperatingPoint:
     middle throughput); None when no level qualifies, and then `nearest` is the trusted attempt
     that came nearest to the SLO, if any. `proven` is false when goodput's interval, or its band,
     reaches below the attainment. `first` and `last` say that it lies at an end of what was tried,
-    where the true optimum may lie beyond.
+    where the true optimum may lie beyond; `highest_trusted` that no level above it can be trusted.
     """
 
     series: Series
@@ -86,6 +86,7 @@ class OperatingPoint:
     proven: bool = True
     first: bool = False
     last: bool = False
+    highest_trusted: bool = False
     why_none: str | None = None
 
     @property
@@ -190,6 +191,7 @@ def _at_knee(series: Series, max_error_rate: float) -> OperatingPoint:
 
 
 def _point(series: Series, basis: Basis, level: Level, row: Row, proven: bool) -> OperatingPoint:
+    above = series.levels[series.levels.index(level) + 1 :]
     return OperatingPoint(
         series=series,
         basis=basis,
@@ -198,6 +200,7 @@ def _point(series: Series, basis: Basis, level: Level, row: Row, proven: bool) -
         proven=proven,
         first=level is series.levels[0],
         last=level is series.levels[-1],
+        highest_trusted=not any(_with_throughput(series, other) for other in above),
     )
 
 

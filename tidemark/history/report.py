@@ -210,6 +210,8 @@ def _point_text(point: OperatingPoint, several: bool) -> str:
     if point.last:
         ending = "the SLO still holds" if point.basis == "slo" else "no knee up to there"
         return f"{text} (the highest tried: {ending})"
+    if point.highest_trusted:
+        return f"{text} (no higher level can be trusted)"
     return text
 
 

@@ -68,7 +68,7 @@ def latest(cells: Iterable[Row]) -> tuple[Row, ...]:
     found: dict[tuple[object, ...], Row] = {}
     for row in cells:
         key = (_scenario(row), _level(row), row.get("cell_id"), row.get("repeat_idx") or 0)
-        if key not in found or _try(row) < _try(found[key]):
+        if key not in found or _try(row) >= _try(found[key]):
             found[key] = row
     first_seen: dict[str, int] = {}
     for row in sorted(found.values(), key=lambda row: row.get("order_idx") or 0):
