@@ -154,6 +154,17 @@ async def test_garbage_in_an_event(start: Any) -> None:
         (await endpoint.post()).json()
 
 
+async def test_a_fault_comes_after_its_tokens_also_when_events_carry_several(start: Any) -> None:
+    endpoint = await start("garbage,after_tokens=2", tokens_per_chunk=4)
+    seen = await endpoint.stream(max_tokens=7)
+    broken = next(event for event in seen.events if event[0] == "{" and event[-1] != "}")
+    before = seen.events[: seen.events.index(broken)]
+    assert sum(event.count(" tide") for event in before) == 1
+    assert sum(event.count(" comes") for event in before) == 0
+    cut = await start("cut,after_tokens=3", tokens_per_chunk=4)
+    assert [text.count(" ") for text in (await cut.stream(max_tokens=9)).content] == [1, 2]
+
+
 async def test_an_empty_answer(start: Any) -> None:
     endpoint = await start("empty")
     seen = await endpoint.stream()

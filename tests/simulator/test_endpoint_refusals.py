@@ -148,14 +148,22 @@ async def test_a_body_that_is_too_large_is_refused_while_it_comes(start: Any) ->
     assert (await endpoint.post()).status_code == 200
 
 
-async def test_requests_piled_up_behind_a_stream_are_bounded(start: Any) -> None:
-    endpoint = await start(max_body_bytes=2_000)
-    body = b'{"model": "m", "prompt": "x", "stream": true, "max_tokens": 3}'
+async def test_a_refusal_is_read_by_a_client_that_sends_on(start: Any) -> None:
+    endpoint = await start(max_body_bytes=10_000)
+    head = b"POST /v1/completions HTTP/1.1\r\ncontent-length: 2000000\r\n\r\n"
+    answer = await endpoint.raw(head, *[b"x" * 100_000] * 20)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+async def test_requests_piled_up_behind_a_stream_wait_unread(start: Any) -> None:
+    endpoint = await start(max_body_bytes=20_000)
+    body = b'{"model": "m", "prompt": "%s", "stream": true, "max_tokens": 3}' % (b"x" * 15_000)
     one = b"POST /v1/completions HTTP/1.1\r\ncontent-length: %d\r\n\r\n%s" % (len(body), body)
     last = one.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
-    answer = await endpoint.raw(one * 100 + last)
-    assert answer.count(b"HTTP/1.1 200 OK") == 101
-    assert answer.count(b"[DONE]") == 101
+    # Far more than is read at once, so that reading must stop and go on.
+    answer = await endpoint.raw(one * 60 + last)
+    assert answer.count(b"HTTP/1.1 200 OK") == 61
+    assert answer.count(b"[DONE]") == 61
 
 
 @given(

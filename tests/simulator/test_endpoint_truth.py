@@ -67,6 +67,7 @@ def test_only_what_arrived_since_the_mark_counts_and_what_is_open_counts_till_no
     assert told["span_s"] == 4.0
     assert told["mean_in_flight"] == pytest.approx((1 + 2) / 4)
     assert told["output_tokens"] == 2
+    assert told["request_rate_rps"] == pytest.approx(1 / 4)  # of those that ended
 
 
 def test_nothing_happened() -> None:
