@@ -12,6 +12,9 @@ Columns, in milliseconds unless said otherwise: `first late` and `worst late` ar
 the endpoint's own: by how much the first, and the latest, token of a request
 missed its deadline. `wire` is from the endpoint's write of a first token to the
 client's sight of it, and from the client's send to the endpoint's arrival.
+`endpoint waited` is how much of the time it was ready to run while other
+programs had its core: where that is more than a few per cent, the row says more
+about the machine than about the endpoint.
 """
 
 from __future__ import annotations
@@ -28,7 +31,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, cast
 
-from tidemark.simulator.process import endpoint_process
+from tidemark.simulator.process import EndpointProcess, endpoint_process
 from tidemark.simulator.truth import distribution
 
 TOKENS = 100
@@ -149,14 +152,24 @@ def fetch(url: str, method: str = "GET") -> bytes:
         return bytes(answer.read())
 
 
-def row(url: str, port: int, ttft_s: float, tpot_s: float, level: int, at_once: bool) -> str:
+def row(endpoint: EndpointProcess, speed: tuple[float, float], level: int, at_once: bool) -> str:
     """Measure one level; answers a line of the table."""
+    (ttft_s, tpot_s), url, pid = speed, endpoint.url, endpoint.pid
     service_s = ttft_s + (TOKENS - 1) * tpot_s
     requests = max(2, round(SPAN_S / service_s))
     over_s = 0.0 if at_once else service_s
     fetch(f"{url}/truth/reset", "POST")
+    waited_s = run_delay_s(pid)
     client = subprocess.run(
-        [sys.executable, __file__, "--client", str(port), str(level), str(requests), str(over_s)],
+        [
+            sys.executable,
+            __file__,
+            "--client",
+            str(endpoint.port),
+            str(level),
+            str(requests),
+            str(over_s),
+        ],
         stdout=subprocess.PIPE,
         check=True,
         timeout=60,
@@ -164,6 +177,7 @@ def row(url: str, port: int, ttft_s: float, tpot_s: float, level: int, at_once: 
     )
     truth = json.loads(fetch(f"{url}/truth"))
     lines = [json.loads(line) for line in fetch(f"{url}/truth/requests").splitlines()]
+    waited_s = run_delay_s(pid) - waited_s
     told = json.loads(client.stdout)
     seen = {one["id"]: Seen(**one) for one in told["seen"]}
     pairs = [(line, seen[line["id"]]) for line in lines]
@@ -192,9 +206,19 @@ def row(url: str, port: int, ttft_s: float, tpot_s: float, level: int, at_once: 
         f"{truth['output_tok_s']:,.0f}",
         f"{truth['mean_in_flight']:.0f}",
         f"{busy(truth):.0%}",
+        f"{waited_s / truth['span_s']:.0%}",
         f"{told['cpu_share']:.0%}",
     ]
     return line_of(cells)
+
+
+def run_delay_s(pid: int) -> float:
+    """How long a process has been ready to run without running (Linux; else 0)."""
+    try:
+        with open(f"/proc/{pid}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except FileNotFoundError:
+        return 0.0
 
 
 def busy(truth: dict[str, Any]) -> float:
@@ -211,7 +235,7 @@ HEADINGS = (
     *("ttft/tpot", "users", "n"),
     *("first late p50", "p99", "max", "worst late p50", "p99", "max"),
     *("TTFT p50 true", "seen", "TTFT p99 true", "seen", "TPOT p50 true", "seen"),
-    *("wire up p50", "down", "tok/s", "in flight", "endpoint CPU", "client CPU"),
+    *("wire up p50", "down", "tok/s", "in flight", "endpoint CPU", "endpoint waited", "client CPU"),
 )
 
 
@@ -244,7 +268,7 @@ def main() -> None:
             os.sched_setaffinity(endpoint.pid, {cores[0]})
             rows = [(level, False) for level in LEVELS] + [(LEVELS[-1], True)]
             for level, at_once in rows:
-                print(row(endpoint.url, endpoint.port, ttft_s, tpot_s, level, at_once), flush=True)
+                print(row(endpoint, (ttft_s, tpot_s), level, at_once), flush=True)
     print(f"load average {os.getloadavg()[0]:.2f} after the last row")
 
 

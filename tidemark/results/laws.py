@@ -322,9 +322,11 @@ def client(raw: CellRaw, metrics: CellMetrics, concurrency: int) -> Iterator[Rea
     waived = metrics.failed > MOSTLY_FAILED * metrics.attempted
     stat = metrics.get("achieved_inflight")
     if stat.value is not None:
-        reached = stat.value if stat.lo is None else stat.lo
+        # A floor that does not fit this cell says nothing about what it was offered either.
+        fits = stat.lo is not None and not (stat.validity or "").startswith("inconclusive")
+        reached = stat.lo if fits and stat.lo is not None else stat.value
         share = reached / concurrency
-        own = "" if stat.lo is None else f" ({stat.value:.2f} with the client's own part)"
+        own = "" if not fits else f" ({stat.value:.2f} with the client's own part)"
         if share < INFLIGHT_WARNING:
             bound = share < INFLIGHT_INVALID and not waived
             yield Reason(
