@@ -1,7 +1,6 @@
 """The real engine against the endpoint that knows the truth: one bad cell does not end the rest."""
 
 import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -36,7 +35,7 @@ FAULTS = (
 @pytest.fixture(scope="module")
 async def measured(
     tmp_path_factory: pytest.TempPathFactory,
-) -> AsyncIterator[tuple[list[tuple[CellRaw, CellMetrics]], Path]]:
+) -> tuple[list[tuple[CellRaw, CellMetrics]], Path]:
     directory = tmp_path_factory.mktemp("session")
     build_tokenizer(directory / "tokenizer")
     engine = find("genai-bench", load_config(os.environ, directory).engines)
@@ -57,7 +56,7 @@ async def measured(
                 raw = engine.read(attempt.files, attempt.context)
                 found.append((raw, summarise(raw, task=plan.task)))
         assert session.processes == 1
-    yield found, directory
+    return found, directory
 
 
 def test_a_good_cell_has_exactly_its_requests(measured: tuple[list, Path]) -> None:
