@@ -46,6 +46,11 @@ class Measured:
     files: dict[str, bytes]
     engine_context: dict[str, Any]
 
+    @property
+    def key(self) -> str:
+        """Tells this attempt from every other of the run, as the names of its parts do."""
+        return f"{self.context.cell.cell_id}-{self.context.attempt_id}"
+
     def __repr__(self) -> str:
         return f"Measured({self.context.cell.scenario}, {self.context.attempt_id})"
 

@@ -26,7 +26,7 @@ SETTLED = ("valid", None)
 async def measure_floors(
     room: Room, attempts: Sequence[Measured], progress: RunProgress
 ) -> dict[str, Floor]:
-    """The floor for each attempt, by attempt id; attempts without an answer have none.
+    """The floor for each attempt, by its key; attempts without an answer have none.
 
     A floor of a higher concurrency and rate is an upper bound for lower ones. So the highest
     level is measured first, and a lower one only where that bound would leave a metric in doubt.
@@ -40,7 +40,7 @@ async def measure_floors(
         ordered = sorted(group, key=lambda measured: -_load_of(measured))
         for number, measured in enumerate(ordered):
             if bound is not None and _settled(room, measured, bound):
-                floors[measured.context.attempt_id] = bound
+                floors[measured.key] = bound
                 continue
             load = _floor_load(room, measured)
             if load is None:
@@ -67,7 +67,7 @@ async def measure_floors(
                     logger().warning("the client floor is not known: %s", error)
                     continue
                 known.keep(load, str(room.plan.tokenizer), floor)
-            floors[measured.context.attempt_id] = bound = floor
+            floors[measured.key] = bound = floor
     progress.finish(STEP)
     return floors
 

@@ -23,6 +23,6 @@ async def prove_cells(
     """Judge every attempt under its client floor, and write its row; the row makes it a result."""
     kept = []
     for measured in attempts:
-        attempt = attempt_of(room, measured, floors.get(measured.context.attempt_id))
+        attempt = attempt_of(room, measured, floors.get(measured.key))
         kept.append(await asyncio.to_thread(room.store.put_cell, attempt))
     return kept
