@@ -6,11 +6,19 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
 
-.PHONY: help setup demo test lint lock clean
+LOCAL := deployments/local_model
+# Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
+WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
+
+.PHONY: help setup demo demo-real demo-vllm test truth overhead lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
+	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
+	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
+	@echo "make truth       does the truth lie within what is printed? (half an hour)"
+	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready
@@ -26,6 +34,31 @@ $(VENV)/ready: pyproject.toml requirements/bootstrap.txt requirements/project.tx
 
 demo: setup
 	$(BIN)/tidemark demo --directory demo
+
+demo-real: setup .venv-llama/ready
+	$(BIN)/python $(LOCAL)/demo.py llama --server-python .venv-llama/bin/python --directory demo-real
+
+demo-vllm: setup .venv-vllm/ready
+	$(BIN)/python $(LOCAL)/demo.py vllm --server-python .venv-vllm/bin/python --directory demo-vllm
+
+.venv-llama/ready: $(VENV)/ready $(LOCAL)/requirements-llama.txt
+	$(PYTHON) -m venv .venv-llama
+	$(BIN)/uv pip install --quiet --python .venv-llama/bin/python --require-hashes \
+		-r $(LOCAL)/requirements-llama.txt
+	@touch $@
+
+# Pinned by version only: the builds of torch for one processor or another differ in their hashes.
+.venv-vllm/ready: $(VENV)/ready $(LOCAL)/requirements-vllm.txt $(LOCAL)/overrides-vllm.txt
+	$(PYTHON) -m venv .venv-vllm
+	$(BIN)/uv pip install --quiet --python .venv-vllm/bin/python $(WHEELS) \
+		--overrides $(LOCAL)/overrides-vllm.txt -r $(LOCAL)/requirements-vllm.txt
+	@touch $@
+
+truth: setup
+	$(BIN)/python benchmarks/truth.py
+
+overhead: setup
+	$(BIN)/python benchmarks/overhead.py
 
 test: setup lint
 	$(BIN)/python -m pytest
@@ -45,6 +78,9 @@ lock: $(VENV)/ready
 	echo genai-bench==0.0.5 | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file tidemark/engines/locks/genai-bench-0.0.5.txt
+	echo "xllamacpp gguf" | tr ' ' '\n' | $(BIN)/uv pip compile - --quiet --upgrade --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
-	rm -rf $(VENV) demo .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm .mypy_cache .ruff_cache .import_linter_cache

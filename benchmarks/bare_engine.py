@@ -70,8 +70,12 @@ class BareEngine:
         levels: Sequence[int],
         max_requests: int,
         directory: Path,
+        more: Sequence[str] = (),
     ) -> dict[int, dict[str, Any]]:
-        """Run it and read its own aggregates, by level, in seconds; a level may be missing."""
+        """Run it and read its own aggregates, by level, in seconds; a level may be missing.
+
+        `more` are further options.
+        """
         directory.mkdir(parents=True)
         argv = self.argv(
             url=url,
@@ -83,7 +87,7 @@ class BareEngine:
         )
         with (directory / "output.txt").open("wb") as output:
             subprocess.run(
-                argv,
+                [*argv, *more],
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -30,6 +30,8 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+import contextlib
+
 from benchmarks.bare_engine import BareEngine
 from tidemark.config import load_config
 from tidemark.engines.calibration import simulated_endpoint
@@ -82,10 +84,8 @@ def take(what: str, argv: Sequence[str], environment: Mapping[str, str], log: Pa
         own = child = 0
         while process.poll() is None:
             own = max(own, _peak(process))
-            try:
+            with contextlib.suppress(psutil.Error):
                 child = max([child, *map(_peak, process.children(recursive=True))])
-            except psutil.Error:
-                pass
             time.sleep(SAMPLE_S)
     return Took(what, time.monotonic() - began, own, child, process.returncode)
 

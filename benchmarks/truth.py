@@ -39,7 +39,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.bare_engine import BareEngine
 from tidemark.config import load_config
 from tidemark.engines.calibration import simulated_endpoint
-from tidemark.results.columns import columns_of
 from tidemark.results.metrics import CellMetrics, summarise
 from tidemark.results.requests import CellRaw, RequestRow, Window
 
@@ -98,7 +97,9 @@ def sweep(
 def window_of(store: Path, cell: Mapping[str, Any]) -> Window:
     """The cell's window on the machine's clock, from what the engine's launcher wrote."""
     folder = store / "raw" / cell["cell_id"] / cell["attempt_id"]
-    events = map(json.loads, gzip.decompress((folder / "events.jsonl.gz").read_bytes()).splitlines())
+    events = map(
+        json.loads, gzip.decompress((folder / "events.jsonl.gz").read_bytes()).splitlines()
+    )
     end = next(event for event in events if event["event"] == "run_end")
     return Window(end["full"], end["closed"])
 
@@ -135,8 +136,15 @@ def plain_client(port: int, users: int, service_s: float, span_s: float) -> Cell
     """The plain client at this many users, for about as long as the sweep's cell."""
     requests = max(2, round(span_s / service_s) - 1)
     done = subprocess.run(
-        [sys.executable, str(PLAIN_CLIENT), "--client", str(port), str(users), str(requests)]
-        + [str(service_s)],
+        [
+            sys.executable,
+            str(PLAIN_CLIENT),
+            "--client",
+            str(port),
+            str(users),
+            str(requests),
+            str(service_s),
+        ],
         stdout=subprocess.PIPE,
         check=True,
         timeout=120,

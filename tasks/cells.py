@@ -14,7 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from tasks.log import logger
-from tasks.progress import RunProgress
+from tasks.progress import RunProgress, cell_step
 from tasks.room import Room
 from tidemark.engines.process import EngineSession, Progress, Standby
 from tidemark.engines.protocol import RawAttempt
@@ -72,7 +72,7 @@ def open_session(
 
     def on_progress(moment: Progress) -> None:
         if moment.cell is not None and moment.requests:
-            progress.part(moment.finished / moment.requests)
+            progress.part(cell_step(moment.cell), moment.finished / moment.requests)
 
     return EngineSession(
         room.engine,
@@ -100,7 +100,7 @@ async def measure_cell(
     Each try is an attempt with a row of its own. Only an engine that never began is tried again:
     what a service or a client did under load is a result, and is not repeated until it pleases.
     """
-    progress.step(cell.cell_id + str(cell.repeat_idx), cell_line(room, cell))
+    progress.step(cell_step(cell), cell_line(room, cell))
     attempts: list[Measured] = []
     for number in range(TRIES):
         created_at = datetime.now(UTC)
@@ -117,7 +117,7 @@ async def measure_cell(
         logger().warning("%s: %s. %s", failure.error_class, failure.evidence, failure.advice)
         if failure.error_class != "engine_start":
             break
-    progress.finish(cell.cell_id + str(cell.repeat_idx))
+    progress.finish(cell_step(cell))
     await progress.publish(force=True)
     return attempts
 

@@ -69,11 +69,12 @@ async def measure_floors(
                 known.keep(load, str(room.plan.tokenizer), floor)
             floors[measured.key] = bound = floor
     progress.finish(STEP)
+    await progress.publish(force=True)
     return floors
 
 
 def _part(progress: RunProgress, number: int, of: int, share: float) -> None:
-    progress.part((number + share) / of)
+    progress.part(STEP, (number + share) / of)
 
 
 def _by_scenario(attempts: Iterable[Measured]) -> list[tuple[str, list[Measured]]]:

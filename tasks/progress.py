@@ -15,7 +15,7 @@ from tidemark.plan.cells import Cell
 from tidemark.plan.estimate import estimate
 from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["OBSERVER", "ProgressReport", "RunProgress", "expected_steps"]
+__all__ = ["OBSERVER", "ProgressReport", "RunProgress", "cell_step", "expected_steps"]
 
 ARTIFACT_INTERVAL_S = 5.0
 
@@ -67,16 +67,19 @@ class RunProgress:
         return ProgressReport(self._line, fraction, left_s)
 
     def step(self, name: str, line: str) -> None:
-        """Begin a step: its line is logged and shown."""
-        self._line, self._current = line, (name, 0.0)
-        self._began = self.clock()
+        """Begin a step, or say something new in the same one: the line is logged and shown."""
+        self._line = line
+        if name != self._current[0]:
+            self._current, self._began = (name, 0.0), self.clock()
         logger().info(line)
         self._tell()
 
-    def part(self, share: float) -> None:
-        """Say how much of the current step is done, 0 to 1."""
-        self._current = (self._current[0], max(0.0, min(1.0, share)))
-        self._tell()
+    def part(self, name: str, share: float) -> None:
+        """Say how much of the current step is done, 0 to 1; of another step it is not heard."""
+        step, before = self._current
+        if name == step:
+            self._current = (step, max(before, min(1.0, share)))
+            self._tell()
 
     def finish(self, name: str) -> None:
         """End a step."""
@@ -104,6 +107,11 @@ class RunProgress:
             await aupdate_progress_artifact(self._artifact, percent, description=report.line)
 
 
+def cell_step(cell: Cell) -> str:
+    """The name of the step that measures a cell."""
+    return f"{cell.cell_id}{cell.repeat_idx}"
+
+
 def expected_steps(
     plan: SweepPlan, cells: tuple[Cell, ...], service_time_s: dict[str, float]
 ) -> dict[str, float]:
@@ -112,6 +120,6 @@ def expected_steps(
     for scenario, seconds in service_time_s.items():
         for one in estimate(plan, max(seconds, 1e-3), engine_overhead_s=0.0).cells:
             if one.cell in cells and one.cell.scenario == scenario:
-                steps[f"{one.cell.cell_id}{one.cell.repeat_idx}"] = one.load_s
+                steps[cell_step(one.cell)] = one.load_s
     steps["floors"] = 0.25 * sum(steps.values())
     return steps

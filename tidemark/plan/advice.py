@@ -154,7 +154,8 @@ def _sample_size_warnings(plan: SweepPlan) -> Iterator[str]:
         )
     if plan.slo is not None:
         yield from _slo_warnings(plan)
-    if limits.stall_timeout_s >= limits.max_time_s + limits.drain_s:
+    asked = "stall_timeout_s" in limits.model_fields_set
+    if asked and limits.stall_timeout_s >= limits.max_time_s + limits.drain_s:
         yield (
             "limits.stall_timeout_s: is longer than a cell can take, so a service that hangs is "
             "noticed only at the end of each cell"

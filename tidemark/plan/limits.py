@@ -47,8 +47,8 @@ class Limits(PlanModel):
     stall_timeout_s: Real = Field(
         default=60.0,
         title="Stall time-out",
-        description="Seconds without any request finishing after which a cell is given up, "
-        "from 1 to 7200. Must be longer than the slowest answer.",
+        description="Seconds of silence, without a byte of the answer, after which a request "
+        "has failed, from 1 to 7200. Longer than the slowest first token.",
         examples=[60],
         ge=1,
         le=7200,

@@ -28,6 +28,8 @@ LOWER_QUANTILES = {"p10": 0.10, "p05": 0.05, "p01": 0.01}
 
 REPEATABILITY = 0.30
 """Two runs of one load on one machine differ by up to this part of the floor."""
+TAIL_REPEATABILITY = {"p90": 0.5, "p95": 0.75, "p99": 1.0, "p10": 0.5, "p05": 0.75, "p01": 1.0}
+"""The same far out, where a few stalls that come or don't come decide."""
 
 RESAMPLES = 200
 RESAMPLED_VALUES = 4_000_000
@@ -143,9 +145,10 @@ def floor_from(
     """The floor from requests seen from both sides: (client, truth) pairs in start order.
 
     Per statistic: the client's minus the true one. `low` and `high` are the value with a half
-    width of hypot(noise, 30 % of the value): noise is a 95 % bootstrap over blocks of
+    width of hypot(noise, 30 % of the value), where noise is a 95 % bootstrap over blocks of
     consecutive pairs, which keeps their dependence (seeded: the same pairs give the same floor),
-    and a run on another occasion differs by up to 30 %, which no resampling of one run shows.
+    and a run on another occasion differs by up to 30 %, which no resampling of one run shows; in
+    the tails by more, see `TAIL_REPEATABILITY`.
     Pairs that lack a metric on either side are left out of it. StoreError without any pair.
     """
     if not pairs:
@@ -198,7 +201,7 @@ def _differences(values: Series, names: Mapping[str, float]) -> dict[str, FloorS
     result = {}
     for index, name in enumerate(("mean", *names)):
         value = float(measured[index])
-        again = REPEATABILITY * abs(value)
+        again = TAIL_REPEATABILITY.get(name, REPEATABILITY) * abs(value)
         mirrored = {"p10": "p90", "p05": "p95", "p01": "p99"}.get(name, name)
         result[name] = FloorStat(
             value=value,

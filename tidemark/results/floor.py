@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from tidemark.results.client_floor import (
     FLOOR_METRICS,
     REPEATABILITY,
+    TAIL_REPEATABILITY,
     Floor,
     FloorStat,
     Timing,
@@ -61,6 +62,7 @@ FLOOR_RULES: dict[str, float] = {
     "lag_ratio_bound": LAG_RATIO_BOUND,
     "rate_allowance": RATE_ALLOWANCE,
     "repeatability": REPEATABILITY,
+    **{f"repeatability_{name}": part for name, part in TAIL_REPEATABILITY.items()},
 }
 
 RATES = frozenset({"output_tput_tok_s", "input_tput_tok_s", "total_tput_tok_s", "request_rate_rps"})
@@ -84,7 +86,7 @@ def apply_floor(
     chunks to be noticed, until the loop comes round. So if the loop of this cell woke later than
     the floor run's, the floor is scaled by the ratio, and beyond three times nothing is concluded
     from it: inconclusive(floor_not_comparable). So is a floor of fewer users or a lower request
-    rate than the cell's.
+    rate than the cell's. Only a floor that is too much as it is, unscaled, says invalid either way.
     """
     if floor is None:
         told = (_noted(stat, "floor_unknown") if stat.value is not None else stat
@@ -155,7 +157,7 @@ class _Applied:
         self, stat: MetricStat, share: float, lo: float | None, hi: float | None, of: str
     ) -> MetricStat:
         share = min(1.0, max(0.0, share))
-        if not self._comparable(of):
+        if not self._comparable(of) and share <= BAND_SHARE * self._lag_ratio(of):
             validity = f"inconclusive({NOT_COMPARABLE})"
         elif share <= VALID_SHARE:
             validity = "valid"
