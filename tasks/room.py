@@ -17,13 +17,13 @@ import psutil
 from prefect.runtime import flow_run
 
 from tidemark import __version__
-from tidemark.config import Config, load_config
+from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
 from tidemark.errors import PlanError
 from tidemark.plan.advice import check_runnable
 from tidemark.plan.cells import Cell, cells
-from tidemark.plan.secrets import SecretRef, resolve
+from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash
 from tidemark.results.context import Harness, RunContext
 from tidemark.results.redact import Redactor
@@ -64,7 +64,7 @@ def open_room(
     environ = os.environ if environ is None else environ
     check_runnable(plan)
     config = load_config(environ, Path.cwd())
-    lent = _lent(plan, environ)
+    lent = lend(plan.endpoint.secrets, environ, read_text)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
     trigger, reference = _trigger()
@@ -104,15 +104,6 @@ def _chosen(every: tuple[Cell, ...], only: Sequence[str] | None) -> tuple[Cell, 
             known = ", ".join(dict.fromkeys(cell.cell_id[:12] for cell in every))
             raise PlanError("no cell of the plan begins so", beginning, f"There are: {known}")
     return tuple(cell for cell in every if cell.cell_id.startswith(tuple(only)))
-
-
-def _lent(plan: SweepPlan, environ: Mapping[str, str]) -> dict[str, str]:
-    references = [plan.endpoint.api_key, *plan.endpoint.headers.values()]
-    return {
-        str(reference): resolve(reference, environ, lambda path: Path(path).read_text("utf-8"))
-        for reference in references
-        if isinstance(reference, SecretRef)
-    }
 
 
 def _trigger() -> tuple[str, str | None]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from tidemark.errors import ConfigError
 
-__all__ = ["Config", "load_config"]
+__all__ = ["Config", "load_config", "read_text"]
 
 DEFAULT_STORE = "results"
 KEYS = ("store", "home")
@@ -71,6 +71,11 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
             )
     home = Path(values["home"]).expanduser()
     return Config(values["store"], home if home.is_absolute() else directory / home, origins)
+
+
+def read_text(path: str) -> str:
+    """A file's text, for whoever must not read files itself."""
+    return Path(path).read_text("utf-8")
 
 
 def _read(path: Path) -> dict[str, str]:

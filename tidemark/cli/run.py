@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
 import signal
@@ -16,10 +17,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
-from tidemark.config import load_config
+from tidemark.cli.prefect_server import API_URL, TemporaryServer, server_is_configured
+from tidemark.config import load_config, read_text
 from tidemark.engines.install import find
 from tidemark.engines.process import Standby, prestart
+from tidemark.plan.advice import check_runnable
 from tidemark.plan.manifest import PlanDocument
+from tidemark.plan.secrets import lend
 
 if TYPE_CHECKING:
     from tasks.progress import ProgressReport
@@ -43,12 +47,17 @@ def run_sweep(
     console = Console(stderr=True, highlight=False)
     for note in (*read.notes, *read.warnings):
         console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
+    check_runnable(read.plan)
+    lend(read.plan.endpoint.secrets, os.environ, read_text)
     config = load_config(os.environ, Path.cwd())
     engine = find(read.plan.engine.name, config.engines)
-    # The engine's import takes seconds and Prefect's start takes more: they overlap.
+    # Prefect's server and the engine take seconds to start: they overlap with our own imports.
+    server = _start_prefect()
     standby = prestart(engine, config.spool / f"standby-{uuid.uuid4().hex[:8]}")
     try:
-        outcome = _run(read, store or read.store_uri, round_name, list(only), standby, console)
+        outcome = _run(
+            read, store or read.store_uri, round_name, list(only), standby, server, console
+        )
     except KeyboardInterrupt:
         console.print("interrupted; what was measured is kept")
         return INTERRUPTED
@@ -79,13 +88,15 @@ def _run(
     round_name: str | None,
     only: list[str],
     standby: Standby,
+    server: TemporaryServer | None,
     console: Console,
 ) -> SweepOutcome:
-    _quiet_prefect()
     from flows.sweep import sweep
     from tasks.cells import STANDBY
     from tasks.progress import OBSERVER
 
+    if server is not None:
+        server.wait()
     STANDBY.set(standby)
     # A worker's or shell's SIGTERM leaves by the same way as Ctrl-C: finished cells stay.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -94,16 +105,22 @@ def _run(
         return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
 
 
-def _quiet_prefect() -> None:
-    """Prefect without a server of its own needs patience on small machines, and no chatter."""
+def _start_prefect() -> TemporaryServer | None:
+    """Prefect without chatter; a server of this command's own where none is set up."""
     for name, value in (
-        ("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120"),
         ("PREFECT_LOGGING_LEVEL", "WARNING"),
         ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
         ("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore"),
         ("DO_NOT_TRACK", "1"),
     ):
         os.environ.setdefault(name, value)
+    if server_is_configured(os.environ, Path.cwd()):
+        return None
+    server = TemporaryServer.start(os.environ)
+    os.environ[API_URL] = server.url
+    # Registered before Prefect's own, so it runs after them: they still speak to the server.
+    atexit.register(server.stop)
+    return server
 
 
 @contextmanager

@@ -19,7 +19,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from tidemark.engines.genai_bench import LAUNCHER, GenaiBench
 from tidemark.engines.process import EngineSession
 from tidemark.errors import EngineError, StoreError
 from tidemark.plan.cells import Cell
+from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.sweep import SweepPlan
 from tidemark.results.client_floor import Floor, Timing, floor_from
 from tidemark.results.metrics import summarise
@@ -72,6 +73,7 @@ class FloorLoad:
         output_tokens: float | None,
     ) -> FloorLoad:
         """The load of a cell whose first tokens and tokens came at these times."""
+        set_length = parse_scenario(cell.scenario).mean_output_tokens
         return cls(
             task=cell.task,
             scenario=cell.scenario,
@@ -79,7 +81,7 @@ class FloorLoad:
             batch_size=cell.batch_size,
             ttft_s=_on_grid(ttft_s),
             tpot_s=_on_grid(tpot_s or 0.0),
-            output_tokens=max(1, math.ceil(output_tokens or 1)),
+            output_tokens=max(1, math.ceil(set_length or output_tokens or 1)),
             prefix=plan.prefix.model_dump_json() if plan.prefix else None,
         )
 
@@ -88,12 +90,32 @@ class FloorLoad:
         """How long one request takes, about."""
         return self.ttft_s + self.tpot_s * self.output_tokens
 
+    def covering(self) -> Iterator[FloorLoad]:
+        """This load, then those that are a grid step denser: their floors hold for it too.
+
+        Without them a latency that lies near a step would be calibrated on both sides of it.
+        """
+        for ttft_steps, tpot_steps in ((0, 0), (1, 0), (0, 1), (1, 1)):
+            yield replace(
+                self,
+                ttft_s=_steps_below(self.ttft_s, ttft_steps),
+                tpot_s=_steps_below(self.tpot_s, tpot_steps),
+            )
+
 
 def _on_grid(seconds: float) -> float:
     if seconds <= 1e-4:
         return 0.0
     # The margin keeps the floor's rate above the cell's where a latency lies on the grid.
-    return float(f"{GRID ** math.floor(math.log(0.98 * seconds, GRID)):.6g}")
+    return _grid(math.floor(math.log(0.98 * seconds, GRID)))
+
+
+def _grid(step: int) -> float:
+    return float(f"{GRID**step:.6g}")
+
+
+def _steps_below(on_grid_s: float, steps: int) -> float:
+    return _grid(round(math.log(on_grid_s, GRID)) - steps) if on_grid_s > 0.0 else 0.0
 
 
 class FloorStore:
@@ -112,11 +134,14 @@ class FloorStore:
         return self.directory / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
     def find(self, load: FloorLoad, tokenizer: str) -> Floor | None:
-        """The floor measured under this load, or None. A file that is no floor counts as none."""
-        try:
-            return Floor.from_json(self._path(load, tokenizer).read_text("utf-8"))
-        except (OSError, StoreError):
-            return None
+        """A floor measured under this load or one a step denser, or None.
+
+        A file that is no floor counts as none.
+        """
+        for known in load.covering():
+            with contextlib.suppress(OSError, StoreError):
+                return Floor.from_json(self._path(known, tokenizer).read_text("utf-8"))
+        return None
 
     def keep(self, load: FloorLoad, tokenizer: str, floor: Floor) -> None:
         """Remember a floor; the file appears whole."""

@@ -290,6 +290,12 @@ class Endpoint(PlanModel):
             raise refusals("endpoint", problems)
         return self
 
+    @property
+    def secrets(self) -> tuple[SecretRef, ...]:
+        """Every reference to a secret that a run has to be lent."""
+        values = (self.api_key, *self.headers.values())
+        return tuple(value for value in values if isinstance(value, SecretRef))
+
 
 def _header_trouble(name: str, value: str, seen: set[str]) -> tuple[str, str] | None:
     """What is wrong with one header, and the remedy. The value is never repeated."""

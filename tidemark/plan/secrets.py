@@ -8,7 +8,7 @@ since it may be the secret.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -18,7 +18,14 @@ from pydantic_core import CoreSchema, core_schema
 from tidemark.errors import SecretError
 from tidemark.plan.problems import refusal
 
-__all__ = ["SECRET_REMEDY", "SecretRef", "is_sensitive_name", "looks_like_secret", "resolve"]
+__all__ = [
+    "SECRET_REMEDY",
+    "SecretRef",
+    "is_sensitive_name",
+    "lend",
+    "looks_like_secret",
+    "resolve",
+]
 
 SECRET_REMEDY = "Write env:NAME for an environment variable, or file:/absolute/path for a file"
 
@@ -127,6 +134,13 @@ def _is_random(run: str) -> bool:
 def is_sensitive_name(name: str) -> bool:
     """Whether a header or parameter of this name usually carries a secret."""
     return _SENSITIVE_NAME.search(name.casefold()) is not None
+
+
+def lend(
+    refs: Iterable[SecretRef], environ: Mapping[str, str], read_file: Callable[[str], str]
+) -> dict[str, str]:
+    """The secrets behind all of `refs`, by reference. Raises SecretError as `resolve` does."""
+    return {str(ref): resolve(ref, environ, read_file) for ref in refs}
 
 
 def resolve(
