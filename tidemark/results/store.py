@@ -21,7 +21,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
+import pyarrow.compute as pc
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from tidemark.errors import AlreadyThere, StoreError
@@ -250,7 +250,7 @@ class Store:
         self._files.create(path, text.encode())
         return path
 
-    def cells(self, where: ds.Expression | None = None) -> pa.Table:
+    def cells(self, where: pc.Expression | None = None) -> pa.Table:
         """The rows of all complete cells, in the order of their paths; `CELLS` as schema.
 
         `where` is a filter on its columns. What is torn is left out, logged as a warning, and
@@ -301,7 +301,7 @@ class Store:
     def find_cells(self, round: str, cell_id: str) -> list[Row]:
         """The rows of the complete attempts at a cell within a round, oldest first."""
         paths = [p for p in self._complete().cells if _file_name(p).startswith(f"{cell_id}-")]
-        rows = self._read(paths, CELLS, ds.field("round") == round).to_pylist()
+        rows = self._read(paths, CELLS, pc.field("round") == round).to_pylist()
         return sorted(rows, key=lambda row: (row["created_at"], row["attempt_id"]))
 
     def attempt_record(self, cell_id: str, attempt_id: str) -> dict[str, Any]:
@@ -326,7 +326,7 @@ class Store:
         return stock
 
     def _read(
-        self, paths: Sequence[str], schema: pa.Schema, where: ds.Expression | None
+        self, paths: Sequence[str], schema: pa.Schema, where: pc.Expression | None
     ) -> pa.Table:
         """The rows of many parts. A damaged one is left out and logged, not the end of all."""
         try:
@@ -347,10 +347,12 @@ class Store:
         return table
 
     def _scan(
-        self, paths: Sequence[str], schema: pa.Schema, where: ds.Expression | None
+        self, paths: Sequence[str], schema: pa.Schema, where: pc.Expression | None
     ) -> pa.Table:
         if not paths:
             return schema.empty_table()
+        import pyarrow.dataset as ds  # brings pandas along, which a run that only writes can spare
+
         absolute = [f"{self._files.root}/{path}" for path in paths]
         handler = PyFileSystem(FSSpecHandler(self._files.filesystem))
         found = ds.dataset(absolute, schema=schema, format="parquet", filesystem=handler)
