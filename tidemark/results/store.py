@@ -21,7 +21,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.compute as pc
 from pyarrow.fs import FSSpecHandler, PyFileSystem
 
 from tidemark.errors import AlreadyThere, StoreError
