@@ -20,12 +20,12 @@ def main():
     path, port, name, seconds = sys.argv[1:]
     settings = xllamacpp.CommonParams()
     settings.model.path = path
-    settings.hostname = "127.0.0.1"
+    settings.hostnames = ["127.0.0.1"]
     settings.port = int(port)
     settings.n_parallel = SLOTS
     settings.n_ctx = SLOTS * CONTEXT_PER_SLOT
     settings.endpoint_metrics = True
-    settings.model_alias = {name} if isinstance(settings.model_alias, set | list) else name
+    settings.model_alias = {name}
     # More threads spin for work on the cores that the load engine needs.
     settings.cpuparams.n_threads = 1
     settings.cpuparams_batch.n_threads = 1
