@@ -28,7 +28,8 @@ HERE = Path(__file__).resolve().parent
 MODEL = "tiny-random-llama"
 LONGEST_S = 1500
 READY_S = {"llama": 60.0, "vllm": 300.0}
-LIMITS = {"llama": {"max_time_s": 10}, "vllm": {"max_time_s": 20}}
+LEVELS = {"llama": [1, 2, 4, 8], "vllm": [1, 2, 4]}
+LIMITS = {"llama": {"max_time_s": 10}, "vllm": {"max_time_s": 40}}
 VLLM_ENVIRONMENT = {
     "HF_HUB_OFFLINE": "1",
     "VLLM_NO_USAGE_STATS": "1",
@@ -115,7 +116,7 @@ def main() -> int:
         "name": f"{given.server} on this machine",
         "endpoint": {"url": url, "model": MODEL, "dialect": "vllm"},
         "scenarios": ["D(64,32)"],
-        "concurrency": [1, 2, 4, 8],
+        "concurrency": LEVELS[given.server],
         "limits": {**LIMITS[given.server], "stall_timeout_s": 20, "drain_s": 20},
         "warmup": {"requests": 8, "concurrency": 8},
         "tokenizer": str(tokenizer),
