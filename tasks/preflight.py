@@ -21,7 +21,7 @@ from tidemark.errors import EndpointError, PlanError
 from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["Preflight", "preflight", "probe_endpoint"]
+__all__ = ["Preflight", "check_dataset", "check_tokenizer", "preflight", "probe_endpoint"]
 
 PROBE_TOKENS = 16
 CONNECT_TIMEOUT_S = 10.0
@@ -47,8 +47,8 @@ class Preflight:
 @task(name="preflight", cache_policy=NO_CACHE)
 async def preflight(room: Room) -> Preflight:
     """Check all that can be checked before load, in parallel. Raises TidemarkError."""
-    _check_tokenizer(room.plan)
-    _check_dataset(room.plan)
+    check_tokenizer(room.plan)
+    check_dataset(room.plan)
     (probe, _) = await asyncio.gather(
         probe_endpoint(room.plan, room.secrets), asyncio.to_thread(room.store.probe)
     )
@@ -58,7 +58,8 @@ async def preflight(room: Room) -> Preflight:
     return probe
 
 
-def _check_tokenizer(plan: SweepPlan) -> None:
+def check_tokenizer(plan: SweepPlan) -> None:
+    """See that a tokenizer that lies here can be read and gives tokens. Raises PlanError."""
     name = plan.tokenizer
     if name is None:
         raise PlanError(
@@ -93,7 +94,8 @@ def _check_tokenizer(plan: SweepPlan) -> None:
             )
 
 
-def _check_dataset(plan: SweepPlan) -> None:
+def check_dataset(plan: SweepPlan) -> None:
+    """See that a dataset that lies here is there. Raises PlanError."""
     if plan.dataset is None:
         return
     for field in ("path", "config"):

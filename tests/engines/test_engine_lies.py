@@ -218,3 +218,54 @@ def test_the_engine_is_told_not_to_sum_up_at_each_request(tmp_path: Path) -> Non
     )
     options = json.loads(job.stdin)["argv"]
     assert options[options.index("--metrics-refresh-interval") + 1] == "1000"
+
+
+TWICE = """
+endpoint: {{url: "{url}", model: sim}}
+scenarios: ["N(40,12)/(8,1)"]
+concurrency: [1]
+repeats: 2
+limits: {{max_requests: 6, max_time_s: 10}}
+warmup: null
+tokenizer: {tokenizer}
+"""
+
+
+async def prompts_of_a_session(
+    directory: Path, seed: int
+) -> tuple[list[CellRaw], list[dict[str, Any]]]:
+    """Both repeats of one level, and the endpoint's record of what it was sent."""
+    build_tokenizer(directory / "tokenizer")
+    engine = find("genai-bench", load_config(os.environ, directory).engines)
+    record = directory / "record.jsonl"
+    with simulated_endpoint("--ttft-s", "0.01", "--tpot-s", "0.001", record=record) as ready:
+        plan = load_plan(TWICE.format(url=ready["url"], tokenizer=directory / "tokenizer"))
+        raws = []
+        async with EngineSession(
+            engine, plan, cells(plan), directory=directory / "work", secrets={}, seed=seed
+        ) as session:
+            for cell in cells(plan):
+                attempt = await session.measure(cell)
+                raws.append(engine.read(attempt.files, attempt.context))
+    return raws, [json.loads(line) for line in record.read_text().splitlines()]
+
+
+async def test_repeats_of_a_level_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    raws, _ = await prompts_of_a_session(tmp_path, seed=1)
+    assert [len(raw.rows) for raw in raws] == [6, 6]
+    assert [raw.engine_claims["num_completed_requests"] for raw in raws] == [6, 6]
+    assert raws[0].engine_claims["ttft_mean"] != raws[1].engine_claims["ttft_mean"]
+
+
+async def test_the_same_seed_sends_the_same_prompts(tmp_path: Path) -> None:
+    sent = []
+    for name, seed in (("a", 7), ("b", 7), ("c", 8)):
+        (tmp_path / name).mkdir()
+        _, record = await prompts_of_a_session(tmp_path / name, seed)
+        # Ports have as many digits as the system gives them.
+        host = len(str(record[0]["headers"].get("host", "")))
+        sent.append([(one["planned_tokens"], one["received_bytes"] - host) for one in record])
+    assert len(sent[0]) == 12
+    assert sent[0] == sent[1]
+    assert sent[0] != sent[2]
+    assert sent[0][:6] != sent[0][6:]
