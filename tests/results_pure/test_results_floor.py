@@ -169,6 +169,34 @@ def test_a_loop_more_than_three_times_as_late_can_not_be_compared() -> None:
     assert stat.lo is not None
 
 
+def test_a_floor_that_is_too_much_as_it_is_needs_no_comparison() -> None:
+    late = replace(closed_loop(jitter=0.0), loop_lag_p50_s=0.0031)
+    stat = apply_floor(cell(late), made(ttft_s=0.15), concurrency=4).get("ttft_s", "p50")
+    assert stat.validity == "invalid(client_bound)"
+    # Only the lateness of this cell's own loop makes that of it: nothing is concluded.
+    stat = apply_floor(cell(late), made(ttft_s=0.04), concurrency=4).get("ttft_s", "p50")
+    assert stat.validity == "inconclusive(floor_not_comparable)"
+
+
+def test_tails_of_a_floor_are_allowed_to_repeat_less_well() -> None:
+    pairs = [(Timing(0.3, 0.02, 0.9), Timing(0.2, 0.02, 0.8))] * 1000
+    floor = floor_from(
+        pairs,
+        scenario="D(8,8)",
+        concurrency=4,
+        request_rate_rps=1.0,
+        loop_lag_p50_s=None,
+        loop_lag_p99_s=None,
+        measured_at="2026-01-01T00:00:00+00:00",
+        machine="m",
+        engine="e",
+    )
+    width = {name: stat.high - stat.value for name, stat in floor.ttft_s.items()}
+    assert width["p50"] == pytest.approx(0.03)
+    assert width["p50"] < width["p90"] < width["p95"] < width["p99"]
+    assert width["p99"] == pytest.approx(0.1)
+
+
 def test_lags_below_a_millisecond_are_no_lags() -> None:
     late = replace(closed_loop(jitter=0.0), loop_lag_p50_s=0.0009)
     floor = made(ttft_s=0.001, loop_lag_p50_s=0.0001)
