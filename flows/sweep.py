@@ -45,22 +45,23 @@ async def sweep(
     # 1. Resolve all that the plan names; refuse what cannot work.
     room = open_room(plan, store=store, round=round, only=only)
 
-    # 2. One look at engine, tokenizer, store and service, before any load.
-    probe = await preflight(room)
+    with room.workspace():
+        # 2. One look at engine, tokenizer, store and service, before any load.
+        probe = await preflight(room)
 
-    # 3. Measure cell after cell; each is kept the moment it is there.
-    expected = {scenario: probe.service_time_s(scenario) for scenario in plan.scenarios}
-    progress = RunProgress(expected_steps(plan, room.cells, expected))
-    attempts = []
-    async with open_session(room, progress, expected) as session:
-        for cell in room.cells:
-            attempts += await measure_cell(room, session, cell, progress)
+        # 3. Measure cell after cell; each is kept the moment it is there.
+        expected = {scenario: probe.service_time_s(scenario) for scenario in plan.scenarios}
+        progress = RunProgress(expected_steps(plan, room.cells, expected))
+        attempts = []
+        async with open_session(room, progress, expected) as session:
+            for cell in room.cells:
+                attempts += await measure_cell(room, session, cell, progress)
 
-    # 4. What the client machine itself adds at these loads.
-    floors = await measure_floors(room, attempts, progress)
+        # 4. What the client machine itself adds at these loads.
+        floors = await measure_floors(room, attempts, progress)
 
-    # 5. Judge, and keep the rows.
-    kept = await prove_cells(room, attempts, floors)
+        # 5. Judge, and keep the rows.
+        kept = await prove_cells(room, attempts, floors)
 
-    # 6. The run's row, its manifest, and five lines.
-    return await finish_run(room, kept, started_at)
+        # 6. The run's row, its manifest, and five lines.
+        return await finish_run(room, kept, started_at)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -80,7 +79,6 @@ async def finish_run(
     )
     lines = five_lines(row, cells)
     await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
-    shutil.rmtree(room.directory, ignore_errors=True)
     return SweepOutcome(
         run_id=room.context.run_id,
         outcome=outcome,

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import hashlib
 import os
 import platform
 import secrets as random_source
+import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -46,6 +49,19 @@ class Room:
     redactor: Redactor
     directory: Path
     seed: int
+
+    @contextmanager
+    def workspace(self) -> Iterator[None]:
+        """The run's own folder, removed when the run is over or called off.
+
+        After an error it stays: what could not be kept in the store may lie in it.
+        """
+        try:
+            yield
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            shutil.rmtree(self.directory, ignore_errors=True)
+            raise
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def __repr__(self) -> str:
         return f"Room({self.context.run_id})"
