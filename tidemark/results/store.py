@@ -14,6 +14,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyarrow.fs import FSSpecHandler, PyFileSystem
+import pyarrow.parquet as pq
 
 from tidemark.errors import AlreadyThere, StoreError
 from tidemark.results.context import TimelinePoint
@@ -49,6 +50,9 @@ _NOT_YET = {
     "github": "Write to a folder or s3://; a release is for what is published afterwards",
     "pvc": "Mount the claim in the pod that runs, and give the mounted folder as a path",
 }
+
+
+READERS = 8  # parts read at the same time: what a remote store needs, and a local one bears
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,7 +291,7 @@ class Store:
         damaged = []
         for cell_part, requests_part in zip(stock.cells, stock.requests, strict=True):
             try:
-                row = self._scan([cell_part], CELLS, None).to_pylist()[0]
+                row = self._part(cell_part, CELLS).to_pylist()[0]
             except (pa.ArrowException, OSError, IndexError):
                 damaged.append(Torn(cell_part, "damaged; copy it again, or remove it"))
                 continue
@@ -328,34 +332,40 @@ class Store:
         self, paths: Sequence[str], schema: pa.Schema, where: pc.Expression | None
     ) -> pa.Table:
         """The rows of many parts. A damaged one is left out and logged, not the end of all."""
-        try:
-            table = self._scan(paths, schema, where)
-        except (pa.ArrowException, OSError):
-            tables = [schema.empty_table()]
-            for path in paths:
-                try:
-                    tables.append(self._scan([path], schema, where))
-                except (pa.ArrowException, OSError) as error:
-                    reason = self._redactor.text(str(error))[:200]
+
+        def read(path: str) -> pa.Table | Exception:
+            try:
+                return self._part(path, schema)
+            except (pa.ArrowException, OSError) as error:
+                return error
+
+        tables = [schema.empty_table()]
+        # Our own threads, not Arrow's: those may call back into an interpreter that has ended.
+        with ThreadPoolExecutor(READERS) as pool:
+            for path, found in zip(paths, pool.map(read, paths), strict=True):
+                if isinstance(found, Exception):
+                    reason = self._redactor.text(str(found))[:200]
                     _logger.warning("not read as a result: %s: damaged: %s", path, reason)
-            table = pa.concat_tables(tables)
+                else:
+                    tables.append(found)
+        table = pa.concat_tables(tables)
         newest = pc.max(table["schema_version"]).as_py()
         if newest is not None and newest > SCHEMA_VERSION:
             what = f"holds rows of schema version {newest}, this version knows {SCHEMA_VERSION}"
             raise StoreError(what, self.uri, "Read it with a newer tidemark")
-        return table
+        return table if where is None else table.filter(where)
 
-    def _scan(
-        self, paths: Sequence[str], schema: pa.Schema, where: pc.Expression | None
-    ) -> pa.Table:
-        if not paths:
-            return schema.empty_table()
-        import pyarrow.dataset as ds  # brings pandas along, which a run that only writes can spare
-
-        absolute = [f"{self._files.root}/{path}" for path in paths]
-        handler = PyFileSystem(FSSpecHandler(self._files.filesystem))
-        found = ds.dataset(absolute, schema=schema, format="parquet", filesystem=handler)
-        return found.to_table(filter=where)
+    def _part(self, path: str, schema: pa.Schema) -> pa.Table:
+        """One part, with the columns of `schema`: null where it has none."""
+        data = pa.BufferReader(self._files.read(path))
+        found = pq.ParquetFile(data).read(use_threads=False)
+        columns = [
+            found[field.name].cast(field.type)
+            if field.name in found.column_names
+            else pa.nulls(found.num_rows, field.type)
+            for field in schema
+        ]
+        return pa.Table.from_arrays(columns, schema=schema)
 
     def _redacted(self, row: Row) -> Row:
         return {
