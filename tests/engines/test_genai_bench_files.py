@@ -81,3 +81,25 @@ def test_an_option_the_engine_lost_is_named() -> None:
     help_text = " ".join(option for option in OPTIONS if option != "--prefix-len")
     assert missing_options(help_text) == ["--prefix-len"]
     assert missing_options(" ".join(OPTIONS)) == []
+
+
+def request_event(index: int, start: float, end: float, **fields: object) -> str:
+    event = {"event": "request", "t": end, "run": 0, "i": index, "start": start, "end": end}
+    return json.dumps({**event, "first": start + 0.1, "outcome": "ok", "status": 200, **fields})
+
+
+@pytest.mark.parametrize(
+    ("silent_s", "status", "error_class"),
+    [(36.0, "failed", "timeout"), (4.0, "aborted", None)],
+)
+def test_a_request_that_hung_in_a_short_cell_is_not_just_cut_off(
+    silent_s: float, status: str, error_class: str | None
+) -> None:
+    """Answers take half a second, the cell ends after six, and the time-out is a minute."""
+    start = json.dumps({"event": "run_start", "t": 0.0, "run": 0, "start": 0.0})
+    lines = [start, *(request_event(n, n * 0.5, n * 0.5 + 0.5, output_tokens=8) for n in range(4))]
+    cut = {"outcome": "cut", "status": None, "first": None, "silent_s": silent_s}
+    lines.append(request_event(4, 2.0, 2.0 + silent_s, **cut))
+    files = {"events.jsonl": "\n".join(lines).encode()}
+    raw = ENGINE.read(files, {"stall_timeout_s": 60.0})
+    assert (raw.rows[4].status, raw.rows[4].error_class) == (status, error_class)

@@ -124,14 +124,28 @@ def test_goodput_needs_every_limit_met_and_counts_failures_against_it() -> None:
             answer(1, 1.0, 1.4, 2.4, 11),  # ttft too long
             answer(2, 1.0, 1.1, 3.1, 11),  # tpot too long
             failure(3, 1.0, 1.2),
-            answer(4, 0.5, 0.6, 1.6, 11),  # good, but before the window
+            answer(4, 0.5, 0.6, 1.6, 11),  # good, starts before the window, 0.6 / 1.1 of it inside
         ),
         window=Window(1.0, 5.0),
     )
     metrics = text(raw, Slo(ttft_s=0.2, tpot_s=0.15))
     assert metrics.value("goodput_ratio") == 0.25
-    assert metrics.value("goodput_rps") == 0.25
+    assert metrics.value("goodput_rps") == pytest.approx((1 + 0.6 / 1.1) / 4)
+    assert metrics.value("goodput_rps") < metrics.value("request_rate_rps")
     assert metrics.get("goodput_ratio").n == 4
+
+
+def test_goodput_is_the_request_rate_where_every_limit_is_met() -> None:
+    metrics = text(TWO, Slo(e2e_s=100.0))
+    assert metrics.value("goodput_rps") == metrics.value("request_rate_rps")
+
+
+def test_one_late_first_token_does_not_make_the_mean_interactivity() -> None:
+    rows = [answer(number, 1.0 + number, 1.1 + number, 2.1 + number, 11) for number in range(9)]
+    rows.append(answer(9, 10.0, 11.0995, 11.1, 11))  # its tokens came all but at once
+    metrics = text(CellRaw(rows=tuple(rows), window=Window(1.0, 12.0)))
+    assert metrics.value("interactivity_tok_s", "p50") == pytest.approx(10.0)
+    assert metrics.value("interactivity_tok_s", "mean") == pytest.approx(1 / 0.090005, rel=1e-3)
 
 
 def test_a_failure_without_times_counts_against_goodput() -> None:

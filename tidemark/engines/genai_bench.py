@@ -36,6 +36,9 @@ VERSION = "0.0.5"
 KEY_PLACEHOLDER = "given-by-the-launcher"
 STREAMED_TASKS = frozenset({"text-to-text", "image-text-to-text"})
 BATCH_TASKS = frozenset({"text-to-embeddings", "text-to-rerank"})
+LEAST_PATIENCE_S = 5.0
+PATIENCE = 5.0
+"""So many times as silent as the longest answer of the cell took: nobody waits for that."""
 MESSAGE_LIMIT = 500
 START_GRACE_S = 30.0
 
@@ -194,7 +197,7 @@ class GenaiBench:
         start = next((e for e in events if e["event"] == "run_start"), {})
         end = next((e for e in events if e["event"] == "run_end"), {})
         zero = start.get("start")
-        stall_s = float(context.get("stall_timeout_s") or 60.0)
+        stall_s = _patience_s(events, float(context.get("stall_timeout_s") or 60.0))
         streamed = context.get("task", "text-to-text") in STREAMED_TASKS
         timed = [
             _row(event, zero, streamed, stall_s) for event in events if event["event"] == "request"
@@ -282,6 +285,21 @@ def _untimed_row(index: int, item: Mapping[str, Any], scale: float) -> RequestRo
         ttft_s=None if ttft is None else ttft * scale,
         e2e_s=None if e2e is None else e2e * scale,
     )
+
+
+def _patience_s(events: Sequence[Mapping[str, Any]], stall_timeout_s: float) -> float:
+    """After how much silence a request that never ended has hung, and was not only cut off.
+
+    A short cell ends long before the time-out: then the answers of the same cell tell.
+    """
+    took: list[float] = [
+        event["end"] - event["start"]
+        for event in events
+        if event["event"] == "request" and event["outcome"] == "ok"
+    ]
+    if not took:
+        return stall_timeout_s
+    return min(stall_timeout_s, max(LEAST_PATIENCE_S, PATIENCE * max(took)))
 
 
 def _row(

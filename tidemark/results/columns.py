@@ -109,11 +109,15 @@ class Columns:
             edge_s=max(float(before.sum()), float(inside[outlasts].sum())),
         )
 
-    def completions(self, window: Window | None) -> float:
-        """Answered requests, each by the share of its own time that lies in the window."""
+    def completions(self, window: Window | None, of: Mask | None = None) -> float:
+        """Answered requests, each by the share of its own time that lies in the window.
+
+        `of` chooses some of them.
+        """
+        chosen = self.ok if of is None else self.ok & of
         if window is None:
-            return float(self.ok.sum())
-        return float(np.nansum(_share(self.start_s, self.end_s, window)[self.ok]))
+            return float(chosen.sum())
+        return float(np.nansum(_share(self.start_s, self.end_s, window)[chosen]))
 
     def tokens_delivered(self, window: Window | None) -> tuple[float, float]:
         """(output, input) tokens of answered requests that fall in the window."""

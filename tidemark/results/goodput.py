@@ -6,10 +6,10 @@ from typing import Protocol
 
 import numpy as np
 
-from tidemark.results.columns import Columns
+from tidemark.results.columns import Columns, Mask
 from tidemark.results.requests import Window
 
-__all__ = ["Slo", "goodput_count"]
+__all__ = ["Slo", "goodput_count", "meeting"]
 
 
 class Slo(Protocol):
@@ -26,17 +26,28 @@ class Slo(Protocol):
 def goodput_count(
     table: Columns, window: Window | None, slo: Slo | None, *, usage_reason: str | None = None
 ) -> tuple[int | None, str | None]:
-    """Answered requests that start in the window and meet every limit, or None and why not.
+    """Answered requests that start in the window and meet every limit, or None and why not."""
+    good, reason = meeting(table, slo, usage_reason=usage_reason)
+    if good is None:
+        return None, reason
+    counted = good & table.starts_in(window) & table.timed
+    if _needs_streaming(slo) and _is_silent(table, table.ok & table.starts_in(window)):
+        return None, "not_streamed"
+    return int(counted.sum()), None
+
+
+def meeting(
+    table: Columns, slo: Slo | None, *, usage_reason: str | None = None
+) -> tuple[Mask | None, str | None]:
+    """Which answered requests meet every limit, wherever they lie; or None and why not.
 
     A limit on tpot does not bind an answer of one token, which has none, nor one whose tokens
     came all at once. An answer that lacks a limited time does not meet it.
     """
     if slo is None or (slo.ttft_s is None and slo.tpot_s is None and slo.e2e_s is None):
         return None, "no_slo"
-    good = table.ok & table.starts_in(window) & table.timed
+    good = table.ok & table.timed
     if slo.ttft_s is not None:
-        if good.any() and np.isnan(table.ttft_s[good]).all():
-            return None, "not_streamed"
         good &= table.ttft_s <= slo.ttft_s
     if slo.tpot_s is not None:
         if usage_reason:
@@ -45,4 +56,12 @@ def goodput_count(
         good &= (table.tpot_s <= slo.tpot_s) | (unbound & ~table.usage_missing)
     if slo.e2e_s is not None:
         good &= table.e2e_s <= slo.e2e_s
-    return int(good.sum()), None
+    return good, None
+
+
+def _needs_streaming(slo: Slo | None) -> bool:
+    return slo is not None and slo.ttft_s is not None
+
+
+def _is_silent(table: Columns, answered: Mask) -> bool:
+    return bool(answered.any()) and bool(np.isnan(table.ttft_s[answered]).all())

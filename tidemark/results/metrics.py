@@ -6,12 +6,13 @@ Definitions (times in seconds, from the actual send, under closed-loop load):
     tpot_s             (e2e - ttft) / (output tokens - 1), from two output tokens on
     ntpot_s            e2e / output tokens
     e2e_s              last byte - send
-    interactivity      1 / tpot, output tokens per second as one user sees them
+    interactivity      1 / tpot, output tokens per second as one user sees them; its mean is
+                       1 / mean tpot, since one late first token makes 1 / tpot as large as it likes
     output_tput        output tokens delivered in the window / window
     input_tput         prompt tokens read in the window / window
     request_rate       requests answered, by the share of their own time in the window / window
-    goodput            answered requests that started in the window and meet all SLOs / window;
-                       the ratio's denominator includes failed ones
+    goodput            as the request rate, of requests that meet all SLOs; the ratio is of the
+                       requests that start in the window, failed ones included
     error_rate         failed / (answered + failed), over the whole cell
     achieved_inflight  time-weighted mean number of requests in flight in the window
 
@@ -29,12 +30,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from tidemark.results.columns import LONGEST_S, Columns, Mask, columns_of
-from tidemark.results.goodput import Slo, goodput_count
+from tidemark.results.goodput import Slo, goodput_count, meeting
 from tidemark.results.requests import CellRaw, Window
 from tidemark.results.statistics import (
     QUANTILE_METHOD,
@@ -207,6 +208,7 @@ def summarise(
     tell("e2e_s", table.e2e_s, empty or "no_request_times")
     tell("itl_s", nothing, "engine_lacks")
     tell("interactivity_tok_s", 1.0 / tpot, no_tpot, usage.note)
+    stats[-len(STATS)] = _inverse_of_mean(tpot[answered], stats[-len(STATS)])
 
     output, prompt = table.tokens_delivered(window)
     generated = float(np.nansum(table.output_tokens[table.ok])) > 0.0
@@ -219,7 +221,8 @@ def summarise(
     rate("request_rate_rps", table.completions(window), None)
     due = int((table.ok & (starts_in | ~table.placed)).sum() + failed_here.sum())
     met, no_goodput = goodput_count(table, window, slo, usage_reason=usage.fatal)
-    rate("goodput_rps", float(met or 0), no_goodput)
+    good, _ = meeting(table, slo, usage_reason=usage.fatal)
+    rate("goodput_rps", 0.0 if good is None else table.completions(window, good), no_goodput)
     stats.append(_proportion("goodput_ratio", met or 0, due, no_goodput))
     stats.append(_proportion("error_rate", int(table.failed.sum()), _attempted(table), None))
     if window is None:
@@ -330,6 +333,22 @@ def _distribution(
         return [*stats, MetricStat(metric, unit, "stddev", None, n, reason=few)]
     spread = float(values.std(ddof=1))
     return [*stats, MetricStat(metric, unit, "stddev", spread, n, reason=note)]
+
+
+def _inverse_of_mean(times: Series, stat: MetricStat) -> MetricStat:
+    """1 / mean in place of the mean of 1 / x, with its interval; unchanged where there is none."""
+    times = times[~np.isnan(times)]
+    if stat.value is None or not times.size:
+        return stat
+    interval = mean_interval(times)
+    value = 1.0 / float(times.mean())
+    low, high = (
+        1.0 / bound if bound is not None and bound > 0.0 else None
+        for bound in (interval.hi, interval.lo)
+    )
+    if low is None or high is None:
+        low = high = None
+    return replace(stat, value=value, ci_lo=low, ci_hi=high)
 
 
 def _with_interval(
