@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks.cells import measure_cell, open_session
+from tasks.cells import called_off, measure_cell, open_session
 from tasks.floors import measure_floors
 from tasks.preflight import preflight
 from tasks.progress import RunProgress, expected_steps
@@ -55,6 +55,8 @@ async def sweep(
         attempts = []
         async with open_session(room, progress, expected) as session:
             for cell in room.cells:
+                if called_off():
+                    break
                 attempts += await measure_cell(room, session, cell, progress)
 
         # 4. What the client machine itself adds at these loads.

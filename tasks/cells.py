@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -29,11 +31,25 @@ from tidemark.results.rows import cell_row
 from tidemark.results.store import Attempt
 from tidemark.results.verdict import judge
 
-__all__ = ["STANDBY", "Measured", "attempt_of", "cell_line", "measure_cell", "open_session"]
+__all__ = [
+    "CALLED_OFF",
+    "STANDBY",
+    "Measured",
+    "attempt_of",
+    "called_off",
+    "cell_line",
+    "measure_cell",
+    "open_session",
+    "unless_called_off",
+]
 
+T = TypeVar("T")
 TRIES = 2
 STANDBY: ContextVar[Standby | None] = ContextVar("tidemark_standby", default=None)
 """An engine that was started ahead of the flow, if there is one."""
+CALLED_OFF: ContextVar[Callable[[], bool]] = ContextVar("tidemark_called_off", default=bool)
+"""Whether the run is to end now, with the cells it has; the terminal sets it."""
+STOP_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,7 +78,8 @@ def cell_line(room: Room, cell: Cell) -> str:
         if len(room.plan.batch_sizes) > 1
         else f"concurrency={cell.concurrency}"
     )
-    return f"Running iteration {cell.order_idx + 1}/{len(room.cells)}: {level} ({cell.scenario})"
+    place = room.cells.index(cell) + 1
+    return f"Running iteration {place}/{len(room.cells)}: {level} ({cell.scenario})"
 
 
 def open_session(
@@ -97,6 +114,7 @@ async def measure_cell(
 ) -> list[Measured]:
     """Measure one cell; keep its raw output and its requests before anything is said about it.
 
+    A cell during which the run is called off leaves nothing.
     Each try is an attempt with a row of its own. Only an engine that never began is tried again:
     what a service or a client did under load is a result, and is not repeated until it pleases.
     """
@@ -106,9 +124,11 @@ async def measure_cell(
         created_at = datetime.now(UTC)
         watching = asyncio.create_task(_publish(progress))
         try:
-            attempt = await session.measure(cell)
+            attempt = await unless_called_off(session.measure(cell))
         finally:
             watching.cancel()
+        if attempt is None:
+            return attempts
         measured = await asyncio.to_thread(_keep, room, attempt, number, created_at)
         attempts.append(measured)
         failure = measured.raw.failure
@@ -120,6 +140,24 @@ async def measure_cell(
     progress.finish(cell_step(cell))
     await progress.publish(force=True)
     return attempts
+
+
+def called_off() -> bool:
+    """Whether the run is to end now, with the cells it has."""
+    return CALLED_OFF.get()()
+
+
+async def unless_called_off(measuring: Coroutine[Any, Any, T]) -> T | None:
+    """What is measured, or None when the run was called off meanwhile."""
+    work = asyncio.create_task(measuring)
+    while not work.done():
+        if called_off():
+            work.cancel()
+            with suppress(asyncio.CancelledError):
+                await work
+            return None
+        await asyncio.wait([work], timeout=STOP_POLL_S)
+    return await work
 
 
 async def _publish(progress: RunProgress) -> None:

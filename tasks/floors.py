@@ -8,7 +8,7 @@ from functools import partial
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.cells import Measured, attempt_of
+from tasks.cells import Measured, attempt_of, called_off, unless_called_off
 from tasks.log import logger
 from tasks.progress import RunProgress
 from tasks.room import Room
@@ -30,7 +30,8 @@ async def measure_floors(
 
     A floor of a higher concurrency and rate is an upper bound for lower ones. So the highest
     level is measured first, and a lower one only where that bound would leave a metric in doubt.
-    A floor that cannot be measured is left out, and the rows say that it is unknown.
+    A floor that cannot be measured is left out, and the rows say that it is unknown; so is one
+    that is not known yet when the run is called off.
     """
     known = FloorStore(room.config.floors, room.context.harness.client_spec or "", room.engine)
     floors: dict[str, Floor] = {}
@@ -46,6 +47,8 @@ async def measure_floors(
             if load is None:
                 continue
             floor = known.find(load, str(room.plan.tokenizer))
+            if floor is None and called_off():
+                continue
             if floor is None:
                 progress.step(
                     STEP,
@@ -54,17 +57,21 @@ async def measure_floors(
                 )
                 await progress.publish(force=True)
                 try:
-                    floor = await measure_floor(
-                        room.engine,
-                        room.plan,
-                        load,
-                        machine=known.machine,
-                        engine_name=known.engine,
-                        directory=room.directory / f"floor-{len(floors)}-{number}",
-                        on_progress=partial(_part, progress, number, len(ordered)),
+                    floor = await unless_called_off(
+                        measure_floor(
+                            room.engine,
+                            room.plan,
+                            load,
+                            machine=known.machine,
+                            engine_name=known.engine,
+                            directory=room.directory / f"floor-{len(floors)}-{number}",
+                            on_progress=partial(_part, progress, number, len(ordered)),
+                        )
                     )
                 except TidemarkError as error:
                     logger().warning("the client floor is not known: %s", error)
+                    continue
+                if floor is None:
                     continue
                 known.keep(load, str(room.plan.tokenizer), floor)
             floors[measured.key] = bound = floor

@@ -8,7 +8,6 @@ import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,10 +17,11 @@ from prefect.cache_policies import NO_CACHE
 from tasks.log import logger
 from tasks.room import Room
 from tidemark.errors import EndpointError, PlanError
+from tidemark.inputs import check_inputs
 from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["Preflight", "check_dataset", "check_tokenizer", "preflight", "probe_endpoint"]
+__all__ = ["Preflight", "preflight", "probe_endpoint"]
 
 PROBE_TOKENS = 16
 CONNECT_TIMEOUT_S = 10.0
@@ -47,8 +47,7 @@ class Preflight:
 @task(name="preflight", cache_policy=NO_CACHE)
 async def preflight(room: Room) -> Preflight:
     """Check all that can be checked before load, in parallel. Raises TidemarkError."""
-    check_tokenizer(room.plan)
-    check_dataset(room.plan)
+    check_inputs(room.plan)
     (probe, _) = await asyncio.gather(
         probe_endpoint(room.plan, room.secrets), asyncio.to_thread(room.store.probe)
     )
@@ -56,52 +55,6 @@ async def preflight(room: Room) -> Preflight:
         "preflight: the endpoint answered in %.3f s, the store can be written and read", probe.e2e_s
     )
     return probe
-
-
-def check_tokenizer(plan: SweepPlan) -> None:
-    """See that a tokenizer that lies here can be read and gives tokens. Raises PlanError."""
-    name = plan.tokenizer
-    if name is None:
-        raise PlanError(
-            "a run needs a tokenizer, with which prompts get their length",
-            "tokenizer",
-            "Give the directory that holds the model's tokenizer.json, or its name on the hub",
-        )
-    path = Path(name)
-    if not path.is_absolute():
-        return
-    if not path.is_dir():
-        raise PlanError("no such directory", f"tokenizer: {name}", "Correct the path")
-    known = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
-    if not any((path / file).exists() for file in known):
-        raise PlanError(
-            f"holds no tokenizer (none of {', '.join(known)})",
-            f"tokenizer: {name}",
-            "Point to the directory that the model's tokenizer was saved in",
-        )
-    if (path / "tokenizer.json").exists():
-        from tokenizers import Tokenizer
-
-        try:
-            tokenizer = Tokenizer.from_file(str(path / "tokenizer.json"))
-        except Exception as error:  # the library raises bare Exception
-            raise PlanError(
-                f"tokenizer.json cannot be read ({error})", f"tokenizer: {name}", "Save it again"
-            ) from error
-        if not tokenizer.encode("a tide comes in").ids:
-            raise PlanError(
-                "the tokenizer gives no tokens", f"tokenizer: {name}", "Check tokenizer.json"
-            )
-
-
-def check_dataset(plan: SweepPlan) -> None:
-    """See that a dataset that lies here is there. Raises PlanError."""
-    if plan.dataset is None:
-        return
-    for field in ("path", "config"):
-        value = getattr(plan.dataset, field)
-        if value and Path(value).is_absolute() and not Path(value).exists():
-            raise PlanError("no such file", f"dataset.{field}: {value}", "Correct the path")
 
 
 async def probe_endpoint(

@@ -23,9 +23,8 @@ from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
-from tidemark.errors import PlanError
 from tidemark.plan.advice import check_runnable
-from tidemark.plan.cells import Cell, cells
+from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash
 from tidemark.results.context import Harness, RunContext
@@ -100,7 +99,7 @@ def open_room(
     )
     return Room(
         plan=plan,
-        cells=_chosen(cells(plan), only),
+        cells=chosen(plan, only),
         context=context,
         config=config,
         engine=find(plan.engine.name, config.engines),
@@ -110,16 +109,6 @@ def open_room(
         directory=config.spool / run_id,
         seed=random_source.randbits(30),
     )
-
-
-def _chosen(every: tuple[Cell, ...], only: Sequence[str] | None) -> tuple[Cell, ...]:
-    if not only:
-        return every
-    for beginning in only:
-        if not any(cell.cell_id.startswith(beginning) for cell in every):
-            known = ", ".join(dict.fromkeys(cell.cell_id[:12] for cell in every))
-            raise PlanError("no cell of the plan begins so", beginning, f"There are: {known}")
-    return tuple(cell for cell in every if cell.cell_id.startswith(tuple(only)))
 
 
 def _trigger() -> tuple[str, str | None]:

@@ -107,7 +107,9 @@ def test_a_file_that_is_not_there(tidemark) -> None:
         (("plan", "run:2026"), "no such run"),
         (("report",), "no finished run"),
         (("report", "--store", "s4://bucket"), "s4"),
-        (("sweep", "plan.yaml", "--cell", "zz"), "NOT_SET_ANYWHERE"),
+        (("sweep", "plan.yaml", "--cell", "zz"), "no cell of the plan"),
+        (("sweep", "plan.yaml"), "NOT_SET_ANYWHERE"),
+        (("report", "--list"), "no finished run"),
     ],
 )
 def test_what_cannot_work_says_so(tidemark, arguments: tuple[str, ...], word: str) -> None:
@@ -143,3 +145,13 @@ def test_bad_configuration_is_refused(
     (tmp_path / "tidemark.toml").write_text(text)
     with pytest.raises(ConfigError, match=words.replace("?", r"\?")):
         load_config(environ, tmp_path)
+
+
+def test_a_plan_says_what_stands_against_running_it_here(tidemark) -> None:
+    shown = tidemark("plan", "plan.yaml", "--store", "gs://bucket")
+    assert shown.status == 0
+    mend = [line for line in shown.out.splitlines() if line.startswith("to mend")]
+    assert len(mend) == 3
+    assert "NOT_SET_ANYWHERE" in mend[0]
+    assert "/no/such/tokenizer" in mend[1]
+    assert "gs://" in mend[2]

@@ -14,7 +14,7 @@ from test_plan_scenario import scenario_texts
 from tidemark.errors import PlanError
 from tidemark.plan.cells import cells
 from tidemark.plan.load import FIELD_SYNONYMS, dump_plan, load_document, load_plan
-from tidemark.plan.sweep import SweepPlan, plan_hash
+from tidemark.plan.sweep import SweepPlan, plan_hash, warnings
 from tidemark.plan.yaml_text import MAX_CHARACTERS, read_yaml, write_yaml
 
 GOOD = """\
@@ -54,7 +54,7 @@ def test_a_plan_of_ours_comes_with_its_warnings_and_nothing_else() -> None:
     document = load_document(GOOD)
     assert document.store_uri is None
     assert document.notes == ()
-    assert any("image_digest" in warning for warning in document.warnings)
+    assert document.warnings == warnings(document.plan)
 
 
 def test_environment_variables_are_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tasks.preflight import check_dataset, check_tokenizer, probe_endpoint
+from tasks.preflight import probe_endpoint
 from tidemark.errors import EndpointError, PlanError
+from tidemark.inputs import check_dataset, check_tokenizer
 from tidemark.plan.load import plan_from_mapping
 from tidemark.plan.sweep import SweepPlan
 from tidemark.simulator.faults import rule_from_text

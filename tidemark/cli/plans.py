@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from tidemark.config import load_config
-from tidemark.errors import PlanError
-from tidemark.plan.cells import cells
+from tidemark.config import load_config, read_text
+from tidemark.errors import PlanError, TidemarkError
+from tidemark.inputs import check_inputs
+from tidemark.plan.advice import check_runnable
+from tidemark.plan.cells import cells, chosen
 from tidemark.plan.estimate import estimate
 from tidemark.plan.load import load_document
 from tidemark.plan.manifest import PlanDocument
+from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import (
     SweepPlan,
     plan_hash,
@@ -30,7 +35,7 @@ from tidemark.plan.sweep import (
 )
 from tidemark.results.layout import encoded_model
 
-__all__ = ["read_plan", "show_plan"]
+__all__ = ["check_here", "read_plan", "show_plan"]
 
 RUN_PREFIX = "run:"
 
@@ -70,6 +75,37 @@ def read_plan(
     return replace(read, plan=plan, warnings=(*of_document, *warnings(plan)))
 
 
+def check_here(plan: SweepPlan, store: str, only: Sequence[str] = ()) -> None:
+    """All that can be seen on this machine in no time. Raises TidemarkError for the first."""
+    for check in _checks(plan, store, only):
+        check()
+
+
+def _checks(
+    plan: SweepPlan, store: str, only: Sequence[str] = ()
+) -> tuple[Callable[[], object], ...]:
+    from tidemark.results.store import open_store
+
+    return (
+        lambda: check_runnable(plan),
+        lambda: chosen(plan, only),
+        lambda: lend(plan.endpoint.secrets, os.environ, read_text),
+        lambda: check_inputs(plan) if plan.tokenizer is not None else None,
+        lambda: open_store(store),
+    )
+
+
+def _to_mend(plan: SweepPlan, store: str) -> list[str]:
+    """What stands against a run from here, in sentences."""
+    found = []
+    for check in _checks(plan, store):
+        try:
+            check()
+        except TidemarkError as error:
+            found.append(str(error))
+    return found
+
+
 def _of_file(file: str) -> PlanDocument:
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text("utf-8")
@@ -83,10 +119,16 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
     from tidemark.results.store import open_store
 
     uri = store or load_config(os.environ, Path.cwd()).store
-    for row in open_store(uri).runs().to_pylist():
-        if row["run_id"] == run_id:
-            plan = SweepPlan.model_validate_json(row["plan_json"])
-            return PlanDocument(plan=plan, store_uri=uri, warnings=warnings(plan))
+    found = {
+        row["run_id"]: row["plan_json"]
+        for row in open_store(uri).runs().to_pylist()
+        if run_id and row["run_id"].startswith(run_id)
+    }
+    if len(found) > 1 and run_id not in found:
+        raise PlanError("several runs begin so", run_id, f"Choose one: {', '.join(sorted(found))}")
+    if found:
+        plan = SweepPlan.model_validate_json(found.get(run_id) or next(iter(found.values())))
+        return PlanDocument(plan=plan, store_uri=uri, warnings=warnings(plan))
     raise PlanError(
         "no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark report --list"
     )
@@ -115,7 +157,9 @@ def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:
             _minutes(one.total_s),
         )
     console.print(table)
-    console.print(f"endpoint   {plan.endpoint.url or plan.endpoint.inference_service}")
+    service = plan.endpoint.inference_service
+    by_name = f"InferenceService {service.namespace}/{service.name}" if service else "not given"
+    console.print(f"endpoint   {plan.endpoint.url or by_name}")
     console.print(f"task       {plan.task} by {plan.engine.name} {plan.engine.version}")
     console.print(f"at most    {_minutes(bound.total_s)}, with the warm-up; usually much less")
     console.print(f"writes     {store}")
@@ -123,7 +167,9 @@ def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:
         console.print(f"           {path}", soft_wrap=True)
     console.print(f"plan hash  {plan_hash(plan)}")
     for note in (*read.notes, *read.warnings):
-        console.print(f"[yellow]note[/]       {note}", soft_wrap=True)
+        console.print(f"[yellow]note[/]       {escape(note)}", soft_wrap=True)
+    for problem in _to_mend(plan, store):
+        console.print(f"[red]to mend[/]    {escape(problem)}", soft_wrap=True)
     console.print("Nothing was started.")
 
 
@@ -147,12 +193,14 @@ def _document(read: PlanDocument, store: str) -> dict[str, Any]:
         ],
         "writes": _paths(read.plan),
         "warnings": [*read.notes, *read.warnings],
+        "to_mend": _to_mend(read.plan, store),
     }
 
 
 def _paths(plan: SweepPlan) -> list[str]:
     count = len(cells(plan))
-    where = f"model={encoded_model(plan.endpoint.model)}/date=…"
+    model = encoded_model(plan.endpoint.model) if plan.endpoint.model else "…"
+    where = f"model={model}/date=…"
     return [
         f"cells/{where}  {count} parts",
         f"requests/{where}  {count} parts",

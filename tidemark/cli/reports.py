@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from tidemark.errors import StoreError
+from tidemark.errors import ConfigError, StoreError
 from tidemark.history.html import html_report
 from tidemark.history.terminal import render
 from tidemark.results.store import open_store
@@ -30,7 +30,8 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
     cells = [row for row in store.cells().to_pylist() if row["run_id"] == run["run_id"]]
     cells.sort(key=lambda row: (row["order_idx"], row["try_idx"]))
     if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
+        if not html.absolute().parent.is_dir():
+            raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")
         html.write_text(html_report(run, cells), "utf-8")
     if as_json:
         typer.echo(json.dumps({"run": run, "cells": cells}, indent=2, default=str))
@@ -41,7 +42,10 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
 
 def show_runs(uri: str) -> None:
     """List the finished runs of a store, the latest last."""
-    for row in sorted(open_store(uri).runs().to_pylist(), key=lambda row: row["created_at"]):
+    rows = open_store(uri).runs().to_pylist()
+    if not rows:
+        raise StoreError("holds no finished run", uri, "Check the address of the store")
+    for row in sorted(rows, key=lambda row: row["created_at"]):
         typer.echo(
             f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
             f"valid  round {row['round']}  {row['plan_name'] or ''}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import atexit
 import json
+import logging
 import os
 import signal
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,13 +19,13 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from tidemark.cli.plans import check_here
 from tidemark.cli.prefect_server import API_URL, TemporaryServer, server_is_configured
-from tidemark.config import load_config, read_text
+from tidemark.config import load_config
 from tidemark.engines.install import find
 from tidemark.engines.process import Standby, prestart
-from tidemark.plan.advice import check_runnable
+from tidemark.errors import ConfigError
 from tidemark.plan.manifest import PlanDocument
-from tidemark.plan.secrets import lend
 
 if TYPE_CHECKING:
     from tasks.progress import ProgressReport
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["run_sweep"]
 
 INTERRUPTED = 130
+HEARTBEAT_S = 10.0  # between lines where there is no terminal to draw a bar on
 
 
 def run_sweep(
@@ -47,10 +50,12 @@ def run_sweep(
     console = Console(stderr=True, highlight=False)
     for note in (*read.notes, *read.warnings):
         console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
-    check_runnable(read.plan)
-    lend(read.plan.endpoint.secrets, os.environ, read_text)
     config = load_config(os.environ, Path.cwd())
+    check_here(read.plan, store or read.store_uri or config.store, only)
+    if html is not None and not html.absolute().parent.is_dir():
+        raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")
     engine = find(read.plan.engine.name, config.engines)
+    console.print("starting Prefect and the engine")
     # Prefect's server and the engine take seconds to start: they overlap with our own imports.
     server = _start_prefect()
     standby = prestart(engine, config.spool / f"standby-{uuid.uuid4().hex[:8]}")
@@ -59,14 +64,13 @@ def run_sweep(
             read, store or read.store_uri, round_name, list(only), standby, server, console
         )
     except KeyboardInterrupt:
-        console.print("interrupted; what was measured is kept")
+        console.print("interrupted; the requests and raw output of finished cells are in the store")
         return INTERRUPTED
     finally:
         standby.discard()
     if html is not None:
         from tidemark.history.html import html_report
 
-        html.parent.mkdir(parents=True, exist_ok=True)
         html.write_text(html_report(outcome.run, outcome.cells), "utf-8")
     if as_json:
         typer.echo(json.dumps(_document(outcome, html), indent=2, default=str))
@@ -92,17 +96,69 @@ def _run(
     console: Console,
 ) -> SweepOutcome:
     from flows.sweep import sweep
-    from tasks.cells import STANDBY
+    from tasks.cells import CALLED_OFF, STANDBY
     from tasks.progress import OBSERVER
 
     if server is not None:
         server.wait()
     STANDBY.set(standby)
-    # A worker's or shell's SIGTERM leaves by the same way as Ctrl-C: finished cells stay.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _bar(console) as observer:
+    stop = _Stop(console)
+    CALLED_OFF.set(stop.asked)
+    with _bar(console) as observer, stop, _without_tracebacks():
         OBSERVER.set(observer)
-        return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
+        try:
+            return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
+        except RuntimeError as error:
+            if not str(error).startswith("Failed to reach API"):
+                raise
+            raise ConfigError(
+                "no Prefect server answers",
+                f"{API_URL}={os.environ.get(API_URL, '')}",
+                f"Start it, or unset {API_URL}: then the command brings its own",
+            ) from error
+
+
+class _Stop:
+    """Ctrl-C: the first ends the run with the cells it has, the second leaves at once."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._asked = False
+
+    def asked(self) -> bool:
+        """Whether the run is to end."""
+        return self._asked
+
+    def __enter__(self) -> None:
+        self._before = signal.signal(signal.SIGINT, self._heard)
+
+    def __exit__(self, *_: object) -> None:
+        signal.signal(signal.SIGINT, self._before)
+
+    def _heard(self, *_: object) -> None:
+        if self._asked:
+            raise KeyboardInterrupt
+        self._asked = True
+        self._console.print("stopping; finished cells are kept. Once more leaves at once")
+
+
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Prefect logs what a flow fails of, with its whole stack; the command says it in a line."""
+
+    def passes(record: logging.LogRecord) -> bool:
+        return record.levelno < logging.ERROR or not record.name.startswith("prefect")
+
+    names = ("", "prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.extra")
+    handlers = {handler for name in names for handler in logging.getLogger(name).handlers}
+    for handler in handlers:
+        handler.addFilter(passes)
+    try:
+        yield
+    finally:
+        for handler in handlers:
+            handler.removeFilter(passes)
 
 
 def _start_prefect() -> TemporaryServer | None:
@@ -127,12 +183,13 @@ def _start_prefect() -> TemporaryServer | None:
 def _bar(console: Console) -> Iterator[Callable[[ProgressReport], None]]:
     """A bar with the status line and the time left; plain lines where there is no terminal."""
     if not console.is_terminal:
-        last = ""
+        last, said_at = "", 0.0
 
         def say(report: ProgressReport) -> None:
-            nonlocal last
-            if report.line != last:
-                last = report.line
+            nonlocal last, said_at
+            now = time.monotonic()
+            if report.line != last or now - said_at > HEARTBEAT_S:
+                last, said_at = report.line, now
                 console.print(f"{report.fraction:4.0%}  {report.line}", soft_wrap=True)
 
         yield say

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from tidemark.plan.identity import identity_known
 from tidemark.plan.problems import Problem, path_text, plan_error
 from tidemark.plan.request import request_warnings
 from tidemark.plan.scenario import parse_scenario
@@ -187,11 +186,6 @@ def _list_of(which: str, levels: list[int]) -> str:
 
 
 def _identity_warnings(plan: SweepPlan) -> Iterator[str]:
-    if not identity_known(plan):
-        yield (
-            "system.image_digest: without a model name and an image digest the system is known "
-            "by its address only, so results are not reused across rounds"
-        )
     on_hub = plan.tokenizer is not None and not plan.tokenizer.startswith("/")
     if on_hub and "@" not in (plan.tokenizer or ""):
         yield (

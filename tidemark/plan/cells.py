@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tidemark.errors import PlanError
 from tidemark.plan.canonical import sha256_hex
 from tidemark.plan.identity import identity, identity_known
 
 if TYPE_CHECKING:
     from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["Cell", "cell_identity", "cells", "identity_known"]
+__all__ = ["Cell", "cell_identity", "cells", "chosen", "identity_known"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,18 @@ def cells(plan: SweepPlan) -> tuple[Cell, ...]:
         for repeat_idx in range(plan.repeats)
         for position, (scenario, concurrency, batch_size, cell_id) in enumerate(once)
     )
+
+
+def chosen(plan: SweepPlan, only: Sequence[str] | None = None) -> tuple[Cell, ...]:
+    """The cells whose id begins as one of `only` says; all of them without it. Raises PlanError."""
+    every = cells(plan)
+    if not only:
+        return every
+    for beginning in only:
+        if not any(cell.cell_id.startswith(beginning) for cell in every):
+            known = ", ".join(dict.fromkeys(cell.cell_id[:12] for cell in every))
+            raise PlanError("no cell of the plan begins so", beginning, f"There are: {known}")
+    return tuple(cell for cell in every if cell.cell_id.startswith(tuple(only)))
 
 
 def cell_identity(plan: SweepPlan, cell: Cell) -> dict[str, Any]:

@@ -12,6 +12,8 @@ MAX_CONCURRENCY = 4096
 # Where a plan sets no max_requests. In-flight requests are cut off when a cell ends, one
 # per user: with 20 finished requests per user that is a few per cent of the work.
 REQUESTS_PER_USER = 20
+# Fewer leave p90 open, however few users there are.
+LEAST_REQUESTS = 100
 _MAX_REQUESTS = 10_000_000
 
 
@@ -30,7 +32,7 @@ class Limits(PlanModel):
         default=None,
         title="Requests per cell",
         description="Finished requests after which a cell ends, from 1 to 10 million. Left out: "
-        "20 times the concurrency of each cell.",
+        "20 times the concurrency of each cell, and at least 100.",
         examples=[1000],
         ge=1,
         le=_MAX_REQUESTS,
@@ -66,7 +68,7 @@ class Limits(PlanModel):
         """How many finished requests end a cell of this concurrency."""
         if self.max_requests is not None:
             return self.max_requests
-        return REQUESTS_PER_USER * concurrency
+        return max(LEAST_REQUESTS, REQUESTS_PER_USER * concurrency)
 
 
 class WarmUp(PlanModel):
