@@ -6,13 +6,19 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential,
+)
 
 from tasks.log import logger
 from tasks.room import Room
@@ -25,6 +31,12 @@ __all__ = ["Preflight", "preflight", "probe_endpoint"]
 
 PROBE_TOKENS = 16
 CONNECT_TIMEOUT_S = 10.0
+PROBES = 5
+PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class _PassingError(EndpointError):
+    """An answer that the next request may not get."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +73,12 @@ async def probe_endpoint(
     plan: SweepPlan,
     secrets: Mapping[str, str],
     clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> Preflight:
-    """Send one short request of the plan's task. Raises EndpointError with what to do."""
+    """Send one short request of the plan's task. Raises EndpointError with what to do.
+
+    A service that sometimes answers with errors is one to measure: it is asked a few times.
+    """
     endpoint = plan.endpoint
     if not endpoint.url or not endpoint.model:
         field = "model" if endpoint.url else "url"
@@ -97,7 +113,15 @@ async def probe_endpoint(
         trust_env=False,
     ) as client:
         try:
-            probe: Preflight = await _PROBES[plan.task](client, plan, clock)
+            async for attempt in AsyncRetrying(
+                stop=stop_after_attempt(PROBES),
+                wait=wait_exponential(multiplier=0.25, max=2.0),
+                retry=retry_if_exception_type((_PassingError, httpx.RemoteProtocolError)),
+                sleep=sleep,
+                reraise=True,
+            ):
+                with attempt:
+                    probe: Preflight = await _PROBES[plan.task](client, plan, clock)
             return probe
         except httpx.ConnectError as error:
             raise EndpointError(
@@ -143,7 +167,7 @@ async def _probe_chat(
                     "the stream holds no JSON", str(client.base_url), "Is this an LLM service?"
                 ) from error
             if chunk.get("error"):
-                raise EndpointError(
+                raise _PassingError(
                     f"the stream carried an error: {str(chunk['error'])[:300]}",
                     str(client.base_url),
                     "Mend the service, then run again",
@@ -214,7 +238,8 @@ async def _refuse_errors(
         429: "The service limits the rate: wait, or measure where no limit applies",
     }
     remedy = remedies.get(answer.status_code, "Mend the service, then run again")
-    raise EndpointError(
+    kind = _PassingError if answer.status_code in PASSING_STATUSES else EndpointError
+    raise kind(
         f"the service answered {answer.status_code}: {text}", str(answer.request.url), remedy
     )
 

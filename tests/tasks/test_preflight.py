@@ -115,10 +115,31 @@ async def test_a_service_that_answers_badly_is_refused(
     put_faults(service, [fault])
     try:
         with pytest.raises(EndpointError, match=words) as caught:
-            await probe_endpoint(to(service), {})
+            await probe_endpoint(to(service), {}, sleep=no_wait)
         assert remedy in f"{caught.value.where} {caught.value.remedy}"
     finally:
         put_faults(service, [])
+
+
+async def no_wait(_: float) -> None:
+    """Time is not what these tests are about."""
+
+
+@pytest.mark.parametrize("fault", ["status=429", "status=500", "error_in_stream,after_tokens=1"])
+async def test_a_service_that_fails_now_and_then_is_one_to_measure(
+    service: EndpointProcess, fault: str
+) -> None:
+    put_faults(service, [f"{fault} when first=1,last=3"])
+    waits: list[float] = []
+
+    async def waited(seconds: float) -> None:
+        waits.append(seconds)
+
+    try:
+        assert (await probe_endpoint(to(service), {}, sleep=waited)).usage
+    finally:
+        put_faults(service, [])
+    assert waits == [0.25, 0.5, 1.0]
 
 
 def put_faults(service: EndpointProcess, rules: list[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import get_args
 
 from tidemark.errors import ConfigError
-from tidemark.simulator.faults import FaultRule, rule_from_text
+from tidemark.simulator.faults import FAULTS_HELP, FaultRule, rule_from_text
 from tidemark.simulator.latency import LatencyModel, LatencyModelName
 
 # Never recorded: what these carry is a secret.
@@ -90,13 +90,18 @@ class EndpointConfig:
                 )
 
 
+class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Defaults in the help of options, and the notation of faults as it is written."""
+
+
 def parser() -> argparse.ArgumentParser:
-    """The command line of `python -m tidemark.simulator.endpoint`."""
+    """The command line of `tidemark simulate endpoint`."""
     result = argparse.ArgumentParser(
-        prog="python -m tidemark.simulator.endpoint",
+        prog="tidemark simulate endpoint",
         description="An OpenAI-compatible endpoint whose true latencies are known. "
         "Prints one JSON line {url, port, pid} when it is ready.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        formatter_class=_Formatter,
+        epilog=FAULTS_HELP,
     )
     add = result.add_argument
     add("--host", default="127.0.0.1")

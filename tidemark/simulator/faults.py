@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 import random
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, get_args
@@ -35,6 +36,16 @@ FaultKind = Literal[
     "empty",  # 200, token counts, but no content
 ]
 FAULT_STATUSES = (400, 401, 404, 429, 500, 503)
+FAULTS_HELP = """\
+faults: KIND[=VALUE][,OPTION=VALUE...][ when CONDITION[,CONDITION...]]; the first rule that holds
+  kinds       status=CODE  error_in_stream  cut  no_usage  hang  single_token  slow_first=FACTOR
+              garbage  empty
+  options     retry_after_s  after_tokens  code  delay_s
+  conditions  every=N  probability=P  in_flight=N  in_flight_min=N  first=N  last=N
+              output_tokens=N  path=PATH  header.NAME=VALUE
+  examples    "status=429,retry_after_s=2 when every=10"
+              "cut,after_tokens=5 when probability=0.1"   "hang when first=20,last=24"
+"""
 _REMEDY = "Write it as KIND[=VALUE][,OPTION=VALUE...][ when CONDITION[,CONDITION...]]"
 
 
@@ -158,6 +169,11 @@ def rule_from_text(text: str) -> FaultRule:
     Raises ConfigError when it cannot be understood.
     """
     what, _, when = text.partition(" when ")
+    words = re.split(r"(?<![,=])\s+(?![,=])", what.strip())
+    if len(words) > 1:
+        raise ConfigError(
+            f"`{words[1]}` is not understood", f"fault `{text}`", f"Did you mean when? {_REMEDY}"
+        )
     document: dict[str, Any] = {}
     for index, part in enumerate(what.split(",")):
         name, equals, value = (piece.strip() for piece in part.partition("="))
@@ -165,7 +181,7 @@ def rule_from_text(text: str) -> FaultRule:
             document["kind"] = name
             if equals and name in ("status", "slow_first"):
                 document["status" if name == "status" else "factor"] = _number(value)
-            elif equals:
+            elif equals and name in get_args(FaultKind):
                 raise ConfigError(f"`{name}` takes no value", f"fault `{text}`", _REMEDY)
         else:
             document[name] = _number(value)
