@@ -14,6 +14,7 @@ from tasks.progress import RunProgress, expected_steps
 from tasks.prove import prove_cells
 from tasks.report import SweepOutcome, finish_run
 from tasks.room import open_room
+from tidemark.errors import TidemarkError
 from tidemark.plan.sweep import SweepPlan
 
 __all__ = ["sweep"]
@@ -52,12 +53,15 @@ async def sweep(
         # 3. Measure cell after cell; each is kept the moment it is there.
         expected = {scenario: probe.service_time_s(scenario) for scenario in plan.scenarios}
         progress = RunProgress(expected_steps(plan, room.cells, expected))
-        attempts = []
-        async with open_session(room, progress, expected) as session:
-            for cell in room.cells:
-                if called_off():
-                    break
-                attempts += await measure_cell(room, session, cell, progress)
+        attempts, broken = [], None
+        try:
+            async with open_session(room, progress, expected) as session:
+                for cell in room.cells:
+                    if called_off():
+                        break
+                    attempts += await measure_cell(room, session, cell, progress)
+        except TidemarkError as error:
+            broken = error  # the cells before it are results all the same
 
         # 4. What the client machine itself adds at these loads.
         floors = await measure_floors(room, attempts, progress)
@@ -66,4 +70,7 @@ async def sweep(
         kept = await prove_cells(room, attempts, floors)
 
         # 6. The run's row, its manifest, and five lines.
-        return await finish_run(room, kept, started_at)
+        outcome = await finish_run(room, kept, started_at)
+        if broken is not None:
+            raise broken
+        return outcome

@@ -26,12 +26,15 @@ from tidemark.errors import EndpointError, PlanError
 from tidemark.inputs import check_inputs
 from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.sweep import SweepPlan
+from tidemark.results.redact import Redactor
 
 __all__ = ["Preflight", "preflight", "probe_endpoint"]
 
 PROBE_TOKENS = 16
 CONNECT_TIMEOUT_S = 10.0
 PROBES = 5
+ERROR_BODY_BYTES = 20_000
+ERROR_CHARACTERS = 300
 PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -103,7 +106,9 @@ async def probe_endpoint(
             f"endpoint.ca_file: {endpoint.ca_file}",
             "Give a file with certificates in PEM form",
         ) from error
+    redactor = Redactor(secrets.values())
     timeout = httpx.Timeout(plan.limits.stall_timeout_s, connect=CONNECT_TIMEOUT_S)
+    longest_s = 2.0 * plan.limits.stall_timeout_s + CONNECT_TIMEOUT_S
     async with httpx.AsyncClient(
         base_url=endpoint.url,
         headers=headers,
@@ -121,8 +126,23 @@ async def probe_endpoint(
                 reraise=True,
             ):
                 with attempt:
-                    probe: Preflight = await _PROBES[plan.task](client, plan, clock)
+                    async with asyncio.timeout(longest_s):
+                        probe: Preflight = await _PROBES[plan.task](client, plan, clock)
             return probe
+        except EndpointError as error:
+            # Before it reaches any log: a service may have sent back what it was sent.
+            raise EndpointError(
+                _short(redactor.text(error.what)),
+                error.where,
+                _short(redactor.text(error.remedy or "")),
+            ) from None
+        except TimeoutError as error:
+            raise EndpointError(
+                f"a request of {PROBE_TOKENS} tokens was not answered to its end within "
+                f"{longest_s:g} s",
+                where,
+                "Check that the service ends its answers, or raise limits.stall_timeout_s",
+            ) from error
         except httpx.ConnectError as error:
             raise EndpointError(
                 f"no connection ({error})", where, "Check host and port, and that the service runs"
@@ -168,7 +188,7 @@ async def _probe_chat(
                 ) from error
             if chunk.get("error"):
                 raise _PassingError(
-                    f"the stream carried an error: {str(chunk['error'])[:300]}",
+                    f"the stream carried an error: {chunk['error']}",
                     str(client.base_url),
                     "Mend the service, then run again",
                 )
@@ -228,7 +248,7 @@ async def _refuse_errors(
 ) -> None:
     if answer.status_code == 200:
         return
-    text = (await answer.aread()).decode("utf-8", "replace")[:300]
+    text = (await _beginning(answer)).decode("utf-8", "replace")
     remedies = {
         401: "Give the key as a reference in endpoint.api_key, such as env:MY_KEY",
         403: "The key has no right to use this model",
@@ -242,6 +262,21 @@ async def _refuse_errors(
     raise kind(
         f"the service answered {answer.status_code}: {text}", str(answer.request.url), remedy
     )
+
+
+def _short(text: str) -> str:
+    """Cut only after secrets are out of it, so that none is left in half."""
+    return text if len(text) <= ERROR_CHARACTERS else text[:ERROR_CHARACTERS] + "…"
+
+
+async def _beginning(answer: httpx.Response) -> bytes:
+    """An error's body, or as much of it as anyone reads."""
+    read = b""
+    async for block in answer.aiter_bytes():
+        read += block
+        if len(read) >= ERROR_BODY_BYTES:
+            break
+    return read[:ERROR_BODY_BYTES]
 
 
 async def _models(client: httpx.AsyncClient, plan: SweepPlan) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import hashlib
 import os
@@ -11,7 +10,7 @@ import secrets as random_source
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,10 +18,12 @@ from pathlib import Path
 import psutil
 from prefect.runtime import flow_run
 
+from tasks.log import logger
 from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
+from tidemark.errors import StoreError
 from tidemark.plan.advice import check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
@@ -31,7 +32,10 @@ from tidemark.results.context import Harness, RunContext
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store, open_store
 
-__all__ = ["Room", "open_room"]
+__all__ = ["Room", "open_room", "remove_abandoned"]
+
+OWNER = "owner.pid"
+"""Names the process that a folder of the spool belongs to, while it does."""
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,38 @@ class Room:
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
-        """The run's own folder, removed when the run is over or called off.
+        """The run's own folder, removed when the run is over, however it ends.
 
-        After an error it stays: what could not be kept in the store may lie in it.
+        Only where the store did not take what was measured it stays, without the secrets that a
+        service may have sent back, and says where it is.
         """
+        remove_abandoned(self.config.spool)
+        self.directory.mkdir(parents=True, mode=0o700)
+        (self.directory / OWNER).write_text(str(os.getpid()), "utf-8")
         try:
             yield
-        except (asyncio.CancelledError, KeyboardInterrupt):
+        except StoreError:
+            for path in self.directory.rglob("*"):
+                if path.is_file() and path.name != OWNER:
+                    path.write_bytes(self.redactor.data(path.read_bytes()))
+            (self.directory / OWNER).unlink()
+            logger().warning("what the store did not take lies in %s", self.directory)
+            raise
+        except BaseException:
             shutil.rmtree(self.directory, ignore_errors=True)
             raise
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def __repr__(self) -> str:
         return f"Room({self.context.run_id})"
+
+
+def remove_abandoned(spool: Path) -> None:
+    """Remove the folders of runs whose process is gone: what they had measured is in the store."""
+    for owner in spool.glob(f"*/{OWNER}"):
+        with suppress(OSError, ValueError):
+            if not psutil.pid_exists(int(owner.read_text("utf-8"))):
+                shutil.rmtree(owner.parent, ignore_errors=True)
 
 
 def open_room(

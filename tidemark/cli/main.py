@@ -233,7 +233,8 @@ def main() -> None:
 def _escape(error: TidemarkError) -> str:
     from rich.markup import escape
 
-    return escape(str(error))
+    # What a server said may be in it, and is not to steer a terminal.
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error)))
 
 
 def print_json(document: object) -> None:

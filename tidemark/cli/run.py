@@ -106,7 +106,12 @@ def _run(
     stop = _Stop(console)
     CALLED_OFF.set(stop.asked)
     with _bar(console) as observer, stop, _without_tracebacks():
-        OBSERVER.set(observer)
+
+        def observe(report: ProgressReport) -> None:
+            stop.listen_to_sigterm()
+            observer(report)
+
+        OBSERVER.set(observe)
         try:
             return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
         except RuntimeError as error:
@@ -120,7 +125,7 @@ def _run(
 
 
 class _Stop:
-    """Ctrl-C: the first ends the run with the cells it has, the second leaves at once."""
+    """Ctrl-C or SIGTERM: the first ends the run with the cells it has, a second leaves at once."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -135,6 +140,11 @@ class _Stop:
 
     def __exit__(self, *_: object) -> None:
         signal.signal(signal.SIGINT, self._before)
+
+    def listen_to_sigterm(self) -> None:
+        """SIGTERM means the same. To be said within the flow: Prefect takes the signal before."""
+        if signal.getsignal(signal.SIGTERM) != self._heard:
+            signal.signal(signal.SIGTERM, self._heard)
 
     def _heard(self, *_: object) -> None:
         if self._asked:

@@ -36,6 +36,7 @@ VERSION = "0.0.5"
 KEY_PLACEHOLDER = "given-by-the-launcher"
 STREAMED_TASKS = frozenset({"text-to-text", "image-text-to-text"})
 BATCH_TASKS = frozenset({"text-to-embeddings", "text-to-rerank"})
+LARGEST_COUNT = 2**53
 LEAST_PATIENCE_S = 5.0
 PATIENCE = 5.0
 """So many times as silent as the longest answer of the cell took: nobody waits for that."""
@@ -203,6 +204,11 @@ class GenaiBench:
             _row(event, zero, streamed, stall_s) for event in events if event["event"] == "request"
         ]
         timed.sort(key=lambda row: row.request_idx)
+        absurd = sum(1 for event in events if event["event"] == "request" and _too_many(event))
+        if absurd:
+            notes.append(
+                f"{absurd} answers claim more output tokens than were asked for; not counted"
+            )
         notes += [
             f"the engine could not sum up this cell: {event['message']}"
             for event in events
@@ -323,7 +329,8 @@ def _row(
         status, error_class = FAILED, "cut_stream"
         message = "the stream ended without a finish reason and without [DONE]"
     good = status == OK
-    usage = event.get("usage")
+    counted = good and not _too_many(event)
+    usage = event.get("usage") and counted
     return RequestRow(
         request_idx=int(event["i"]),
         start_s=on_cell_clock(started),
@@ -334,12 +341,20 @@ def _row(
         error_code=None if good else _integer(code),
         error_message=None if good else (message or None),
         input_tokens=_integer(event.get("input_tokens")) if good else None,
-        output_tokens=_integer(event.get("output_tokens")) if good else None,
+        output_tokens=_integer(event.get("output_tokens")) if counted else None,
         reasoning_tokens=_integer(event.get("reasoning_tokens")) if good else None,
         token_source=(TOKENS_FROM_SERVER if usage else TOKENS_FROM_TOKENIZER) if good else None,
         ttft_s=first - started if good and streamed and first and started else None,
         e2e_s=ended - started if good and ended and started else None,
     )
+
+
+def _too_many(event: Mapping[str, Any]) -> bool:
+    """Whether an answer claims more tokens than it could have: what counts them is wrong."""
+    claimed, asked = event.get("output_tokens"), event.get("max_tokens")
+    if not isinstance(claimed, int | float) or not isinstance(asked, int):
+        return False
+    return event.get("usage") is True and claimed > asked
 
 
 def _error_class(code: int | None, message: str, http_status: int | None, kind: str | None) -> str:
@@ -359,6 +374,8 @@ def _error_class(code: int | None, message: str, http_status: int | None, kind: 
         return "cut_stream"
     if code == 429:
         return "http_429"
+    if code is not None and 300 <= code < 400:
+        return "http_redirect"
     if code is not None and 400 <= code < 500:
         return "http_4xx"
     return "http_5xx"
@@ -494,4 +511,7 @@ def _number(value: Any) -> float | None:
 
 
 def _integer(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+    """A whole number that a server could mean; None for what is none, or is absurd."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return int(value) if abs(value) <= LARGEST_COUNT else None

@@ -34,6 +34,8 @@ HEARTBEAT_S = 0.02
 PRESAMPLE_BUDGET_S = 5.0
 POLL_S = 0.02
 MESSAGE_LIMIT = 2000
+ERROR_LINE_LIMIT = 20_000
+IN_STREAM_ERROR = (b'data: {"error"', b'data:{"error"', b'{"error"')
 
 
 class Events:
@@ -99,6 +101,8 @@ class Harness:
         self.run = None
         self.last_e2e_s = {}
         self.heart = None
+        self.secrets = [value for value in (job.get("headers") or {}).values() if value]
+        self.secrets += [job["api_key"]] if job.get("api_key") else []
 
     # -- the engine's outer loop ---------------------------------------------------------
 
@@ -279,8 +283,9 @@ class Harness:
                 end=time.monotonic(),
                 outcome="failed",
                 status=None,
-                kind=type(error).__name__,
-                message=str(error)[:MESSAGE_LIMIT],
+                kind=None if state.get("stream_error") else type(error).__name__,
+                message=self.told(state.get("stream_error") or str(error)),
+                http_status=200 if state.get("stream_error") else None,
                 chunks=state.get("chunks", 0),
             )
             raise
@@ -306,6 +311,7 @@ class Harness:
                 output_tokens=output,
                 reasoning_tokens=getattr(answer, "reasoning_tokens", None),
                 usage=bool(from_usage or (usage is None and output is None)),
+                max_tokens=state.get("max_tokens"),
                 finished=state.get("finish"),
                 chunks=state.get("chunks", 0),
             )
@@ -317,11 +323,17 @@ class Harness:
                 end=end,
                 outcome="failed",
                 status=answer.status_code,
-                message=str(answer.error_message or "")[:MESSAGE_LIMIT],
+                message=self.told(str(answer.error_message or "")),
                 http_status=state.get("http_status"),
                 chunks=state.get("chunks", 0),
             )
         return answer
+
+    def told(self, text):
+        """What a server said, without our secrets, and only then cut: none is left in half."""
+        for secret in self.secrets:
+            text = text.replace(secret, "[redacted]")
+        return text[:MESSAGE_LIMIT]
 
     def request(self, index, **fields):
         self.events.add("request", run=self.run.spec["run"], i=index, **fields)
@@ -334,7 +346,11 @@ class Harness:
         state = self.gevent.getcurrent().tidemark
         # A connection that stays silent for this long has failed; the engine would wait for ever.
         silence_s = self.run.spec["stall_timeout_s"]
-        response = original(*args, timeout=(silence_s, silence_s), **kwargs)
+        # Nor does it follow to another address: that would be measured, and be sent our headers.
+        kwargs.update(timeout=(silence_s, silence_s), allow_redirects=False)
+        response = original(*args, **kwargs)
+        payload = kwargs.get("json") or {}
+        state["max_tokens"] = payload.get("max_completion_tokens") or payload.get("max_tokens")
         state["http_status"] = response.status_code
         state["last"] = time.monotonic()
         inner = response.iter_lines
@@ -348,6 +364,10 @@ class Harness:
                         before, last = last, line
                         state["last"] = time.monotonic()
                         state["chunks"] = chunks
+                        if line.startswith(IN_STREAM_ERROR):
+                            state["stream_error"] = line[:ERROR_LINE_LIMIT].decode(
+                                "utf-8", "replace"
+                            )
                     yield line
             finally:
                 # The engine takes a stream that was cut between two chunks for a whole one.

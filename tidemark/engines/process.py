@@ -59,6 +59,7 @@ class Standby:
 def prestart(engine: GenaiBench, directory: Path) -> Standby:
     """Start the engine ahead of its job, so that its import overlaps with other preparations."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (directory / "owner.pid").write_text(str(os.getpid()), "utf-8")
     log = directory / "engine.log"
     environment = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(directory)}
     environment |= {
@@ -121,9 +122,12 @@ class _Running:
     engine_version: str | None = None
     messages: list[str] = field(default_factory=list)
     finished: dict[int, int] = field(default_factory=dict)
+    closed: bool = False
 
     def poll(self) -> None:
-        """Read the events written since the last look."""
+        """Read the events written since the last look; none any more once closed."""
+        if self.closed:
+            return
         if self.stream is None:
             if not os.path.exists(self.job.events_path):
                 return
@@ -147,6 +151,7 @@ class _Running:
                 self.state.setdefault(run, {})[event["event"]] = event
 
     def close(self) -> None:
+        self.closed = True
         if self.stream is not None:
             self.stream.close()
             self.stream = None
@@ -325,6 +330,8 @@ class EngineSession:
     def _why_dead(self, running: _Running, planned: PlannedRun) -> dict[str, str]:
         status = running.process.returncode
         last = running.messages[-1] if running.messages else _last_line(_tail(running.log))
+        if status < 0:
+            last = ""  # what it said before has nothing to do with it
         how = f"ended by signal {-status}" if status < 0 else f"exit status {status}"
         began = "run_start" in running.state.get(planned.run, {})
         if status < 0:

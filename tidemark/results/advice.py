@@ -37,6 +37,10 @@ ADVICE = {
         "the service turned requests away because of a rate limit or a full queue",
         "Lower the concurrency, or raise the quota or the queue length of the service",
     ),
+    "http_redirect": Advice(
+        "the service pointed to another address, which was not followed",
+        "Give the address that it points to as endpoint.url",
+    ),
     "http_4xx": Advice(
         "the service refused requests as wrong",
         "Read the message: the model's name, the context length and the request parameters "

@@ -358,7 +358,9 @@ REQUESTS = pa.schema(
         _column("first_token_s", _REAL, "s", "first content or reasoning chunk, same clock"),
         _column("end_s", _REAL, "s", "last byte, failure or cut, same clock"),
         _column("status", _TEXT, "", "ok, failed or aborted (cut off by the client)"),
-        _column("error_class", _TEXT, "", "http_429, http_4xx, http_5xx, in_stream, ..."),
+        _column(
+            "error_class", _TEXT, "", "http_429, http_4xx, http_5xx, http_redirect, in_stream, ..."
+        ),
         _column("error_code", _WHOLE, "1", "HTTP status, or the code inside the stream"),
         _column("error_message", _TEXT, "", "redacted, at most 500 characters"),
         _column("input_tokens", _WHOLE, "tok", "input tokens"),

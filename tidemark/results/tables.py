@@ -29,7 +29,7 @@ def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
         values = [row.get(column.name) for row in listed]
         try:
             columns.append(pa.array(values, column.type))
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             kind = f"a value is no {column.type}"
             raise StoreError(kind, column.name, "Give the column a value of its type") from error
     return pa.Table.from_arrays(columns, schema=schema)
