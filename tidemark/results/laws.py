@@ -63,6 +63,10 @@ IMPOSSIBLE = (
 CLIENT_ADVICE = (
     "This machine can't offer that load: use a larger or quieter client, or a lower concurrency"
 )
+BOUND_ADVICE = (
+    "So much of these figures is this machine's: use a larger or quieter client or a lower "
+    "concurrency. Goodput is also open where answers lie close to a limit of the SLO"
+)
 
 Level = Literal["invalid", "inconclusive", "warning", "note"]
 ENGINE_FAILURES = {"budget": "budget", "cancelled": "cancelled", "server_hung": "server_hung"}
@@ -370,5 +374,5 @@ def bound_metrics(metrics: CellMetrics) -> Iterator[Reason]:
         yield Reason(
             "metrics_client_bound",
             "client share: " + ", ".join(bound),
-            CLIENT_ADVICE,
+            BOUND_ADVICE,
         )
