@@ -42,6 +42,9 @@ GRID = 1.15
 load is then up to this much denser than the cell's, never thinner."""
 LEAST_REQUESTS = 40
 REQUESTS_PER_USER = 6
+LEAST_LOAD_S = 8.0
+"""A client near its limit falls behind only by and by: a shorter run would not see it."""
+MOST_REQUESTS = 3000  # for a longer run; answers of no length would otherwise never end
 LONGEST_S = 120.0
 READY_TIMEOUT_S = 30.0
 
@@ -237,7 +240,9 @@ async def measure_floor(
         "--default-output-tokens", str(load.output_tokens),
         "--max-seconds", "1800",
     )  # fmt: skip
-    requests = max(LEAST_REQUESTS, REQUESTS_PER_USER * load.concurrency)
+    rounds = max(REQUESTS_PER_USER, math.ceil(LEAST_LOAD_S / max(1e-3, load.service_time_s)))
+    least = max(LEAST_REQUESTS, REQUESTS_PER_USER * load.concurrency)
+    requests = max(least, min(rounds * load.concurrency, MOST_REQUESTS))
     with simulated_endpoint(*options, record=record) as endpoint:
         floor_plan = _floor_plan(plan, load, endpoint["url"], requests)
         cell = Cell(
