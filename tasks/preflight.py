@@ -153,6 +153,13 @@ async def probe_endpoint(
                 where,
                 "Check that the service is ready, or raise limits.stall_timeout_s",
             ) from error
+        except httpx.LocalProtocolError:
+            # Its words would show the header.
+            raise EndpointError(
+                "the key or a header holds characters that HTTP does not allow",
+                "endpoint.api_key, endpoint.headers",
+                "Correct what the reference leads to",
+            ) from None
         except httpx.HTTPError as error:
             raise EndpointError(
                 f"the request broke off ({type(error).__name__}: {error})",

@@ -154,6 +154,15 @@ async def test_a_model_that_is_not_served_names_those_that_are(service: Endpoint
     assert "The service serves served-model" in (caught.value.remedy or "")
 
 
+async def test_a_key_that_http_cannot_carry_is_in_no_message(service: EndpointProcess) -> None:
+    endpoint = {"url": service.url, "model": "served-model", "api_key": "env:KEY"}
+    lent = {"env:KEY": "canary-\x00-0123456789"}
+    with pytest.raises(EndpointError, match="characters that HTTP does not allow") as caught:
+        await probe_endpoint(to(service, endpoint=endpoint), lent)
+    assert "canary" not in str(caught.value)
+    assert caught.value.__cause__ is None
+
+
 async def test_nobody_at_the_address() -> None:
     with pytest.raises(EndpointError, match="no connection") as caught:
         await probe_endpoint(plan_with(), {})
