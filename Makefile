@@ -17,7 +17,7 @@ help:
 	@echo "make test        lint, types, import rules and tests"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
-	@echo "make truth       does the truth lie within what is printed? (half an hour)"
+	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
 

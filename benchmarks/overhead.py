@@ -7,7 +7,7 @@ user types it, without a Prefect server set up, and genai-bench's own command. B
 processes, from start to exit, without a warm-up pass. The first sweep also measures the client
 floors, which are kept; it is shown apart. `an empty flow` is a flow of as many steps that do
 nothing, under the same temporary server: Prefect's part, most of which runs beside the engine's
-start. Takes about eight minutes.
+start. Takes about ten minutes.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ Then every statistic of every cell is held against the record. It is `wrong` if 
 valid, or a band, in a cell that is valid, and the truth lies more than 2 % outside what is
 printed (`lo` to `hi`). Exit
 status 1 if any is wrong, or if against the slow endpoint TTFT to 64 users, or TPOT and output
-throughput to 128, are not usable. Client floors are measured anew. Takes about half an hour.
+throughput to 128, are not usable. Client floors are measured anew. Takes about twenty minutes.
 """
 
 from __future__ import annotations
@@ -191,11 +191,13 @@ def measure(
             users = int(cell["concurrency"])
             print(f"{speed}: the others at {users} users", file=sys.stderr, flush=True)
             window = window_of(store, cell)
-            reach = [row for row in rows if row.start_s is not None and row.end_s is not None]
             near = [
                 row
-                for row in reach
-                if (row.end_s or 0) > window.start_s and (row.start_s or 0) < window.end_s
+                for row in rows
+                if row.start_s is not None
+                and row.end_s is not None
+                and row.end_s > window.start_s
+                and row.start_s < window.end_s
             ]
             claims = bare.run(
                 url=endpoint["url"],

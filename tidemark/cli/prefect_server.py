@@ -83,9 +83,9 @@ class TemporaryServer:
             with urllib.request.urlopen(f"{self.url}/health", timeout=STARTUP_S):
                 return
         except (urllib.error.URLError, OSError) as error:
-            self.stop()
             self.words.seek(0)
             lines = self.words.read().decode("utf-8", "replace").strip().splitlines()
+            self.stop()
             raise ConfigError(
                 f"the temporary Prefect server did not start: {lines[-1] if lines else error}",
                 "prefect",
@@ -101,6 +101,7 @@ class TemporaryServer:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.words.close()
 
 
 def _end_with_input() -> None:
