@@ -88,7 +88,7 @@ def test_a_throughput_that_breaks_down_is_never_chosen() -> None:
 
 @pytest.mark.parametrize("bad", [hung, usage_missing, all_failed, engine_failed])
 def test_a_cell_that_cannot_be_trusted_is_never_chosen(bad: object) -> None:
-    best = bad("D(100,100)", 16)  # type: ignore[operator]
+    best = bad("D(100,100)", 16)
     for metric, value in (("e2e_s", 0.001), ("output_tput_tok_s", 99_999.0)):
         if best["validity"] != "valid":
             put(best, metric, value)

@@ -33,7 +33,7 @@ def text_of(table: CellTable, heading: str, place: int = 0) -> str:
 def printed(width: int, cells: list[Row], run: Row | None = None) -> str:
     console = Console(file=io.StringIO(), width=width, color_system=None)
     console.print(render(run or run_row(), cells))
-    return console.file.getvalue()  # type: ignore[attr-defined]
+    return console.file.getvalue()
 
 
 def test_a_valid_cell_reads_plainly() -> None:
@@ -66,7 +66,7 @@ def test_a_band_without_an_upper_end_says_at_least() -> None:
 
 @pytest.mark.parametrize("bad", [hung, usage_missing])
 def test_numbers_of_a_cell_that_is_not_trusted_stand_in_brackets(bad: object) -> None:
-    table = cell_table([bad()])  # type: ignore[operator]
+    table = cell_table([bad()])
     for heading in ("TTFT p50", "E2E p50"):
         text = text_of(table, heading)
         assert text.startswith("(")

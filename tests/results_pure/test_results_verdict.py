@@ -54,10 +54,7 @@ def test_users_in_step_do_not_break_littles_law() -> None:
 
 def test_durations_that_contradict_the_clock_break_the_laws() -> None:
     raw = closed_loop(each=40)
-    rows = tuple(
-        replace(row, e2e_s=row.e2e_s * 0.9, ttft_s=row.ttft_s * 0.9)  # type: ignore[operator]
-        for row in raw.rows
-    )
+    rows = tuple(replace(row, e2e_s=row.e2e_s * 0.9, ttft_s=row.ttft_s * 0.9) for row in raw.rows)
     found = verdict(replace(raw, rows=rows))
     assert found.validity == "invalid"
     assert "times_inconsistent" in codes(found, "invalid")
