@@ -40,7 +40,7 @@ def conclude(cells: Sequence[dict[str, Any]], planned: int) -> tuple[str, int]:
     """(outcome, exit status) of a run from the rows of its cells' last attempts."""
     good = [row for row in cells if row["validity"] == "valid" and not row["needs_attention"]]
     bad = [row for row in cells if row["validity"] == "invalid" or row["needs_attention"]]
-    if not good and bad:
+    if not good and (bad or not cells):
         return "failed", FAILED
     if bad or len(cells) < planned:
         return "partial", PARTIAL

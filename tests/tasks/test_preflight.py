@@ -9,6 +9,7 @@ import pytest
 from tasks.preflight import probe_endpoint
 from tidemark.errors import EndpointError, PlanError
 from tidemark.inputs import check_dataset, check_tokenizer
+from tidemark.plan.advice import check_runnable
 from tidemark.plan.load import plan_from_mapping
 from tidemark.plan.sweep import SweepPlan
 from tidemark.simulator.faults import rule_from_text
@@ -65,8 +66,10 @@ def test_a_tokenizer_that_is_none(tmp_path: Path, files: dict[str, str] | None, 
 
 
 def test_a_plan_without_a_tokenizer_cannot_run() -> None:
-    with pytest.raises(PlanError, match="needs a tokenizer"):
-        check_tokenizer(plan_with(tokenizer=None))
+    with pytest.raises(PlanError, match="prompts get their length with it") as caught:
+        check_runnable(plan_with(tokenizer=None))
+    assert "tokenizer" in (caught.value.where or "")
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize("field", ["path", "config"])

@@ -90,7 +90,7 @@ def _checks(
         lambda: check_runnable(plan),
         lambda: chosen(plan, only),
         lambda: lend(plan.endpoint.secrets, os.environ, read_text),
-        lambda: check_inputs(plan) if plan.tokenizer is not None else None,
+        lambda: check_inputs(plan),
         lambda: open_store(store),
     )
 
