@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tidemark.engines.genai_bench import read_run_file
+from tidemark.engines.genai_bench_output import read_run_file
 from tidemark.engines.install import find
 
 RUN_FILE = "*_time_*s.json"

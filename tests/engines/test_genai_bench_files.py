@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.engines.genai_bench import OPTIONS, GenaiBench, read_run_file
+from tidemark.engines.genai_bench import OPTIONS, GenaiBench
+from tidemark.engines.genai_bench_output import read_run_file
 from tidemark.engines.install import missing_options
 from tidemark.errors import EngineError
 from tidemark.results.metrics import summarise
@@ -29,14 +30,14 @@ def test_an_error_rate_of_zero_is_not_believed() -> None:
 
 
 def test_failed_requests_have_a_class_and_the_servers_words() -> None:
-    rows, _, _, _ = read_run_file(run_file("partial_errors", "concurrency_4"))
+    rows, _, _ = read_run_file(run_file("partial_errors", "concurrency_4"))
     failed = [row for row in rows if row.status == "failed"]
     assert {(row.error_class, row.error_code) for row in failed} == {("http_5xx", 500)}
     assert all(row.error_message for row in failed)
 
 
 def test_a_cell_in_which_all_failed_keeps_its_requests() -> None:
-    rows, claims, _, _ = read_run_file(run_file("all_failed", "debug_for_run"))
+    rows, claims, _ = read_run_file(run_file("all_failed", "debug_for_run"))
     assert claims["num_error_requests"] == 0
     assert claims["errors_500"] == 431
     assert len(rows) == 20  # the sample holds the first twenty of them
@@ -57,8 +58,8 @@ def test_milliseconds_become_seconds() -> None:
     for item in milliseconds["individual_request_metrics"]:
         for field in ("ttft", "tpot", "e2e_latency", "output_latency"):
             item[field] *= 1000
-    expected, _, _, _ = read_run_file(json.dumps(seconds).encode())
-    rows, _, unit, _ = read_run_file(json.dumps(milliseconds).encode())
+    expected, _, _ = read_run_file(json.dumps(seconds).encode())
+    rows, _, unit = read_run_file(json.dumps(milliseconds).encode())
     assert unit == "ms"
     assert [row.ttft_s for row in rows] == pytest.approx([row.ttft_s for row in expected])
 
