@@ -34,12 +34,14 @@ def server_is_configured(environ: Mapping[str, str], directory: Path) -> bool:
         return True
     home = Path(environ.get("PREFECT_HOME") or Path(environ.get("HOME", "/")) / ".prefect")
     profiles = Path(environ.get("PREFECT_PROFILES_PATH") or home / "profiles.toml")
-    for path in (profiles, directory / "prefect.toml", directory / ".env"):
+    project = directory / "pyproject.toml"
+    for path in (profiles, directory / "prefect.toml", directory / ".env", project):
         try:
             text = path.read_text("utf-8")
         except (OSError, UnicodeDecodeError):
             continue
-        if API_URL in text or "[api]" in text:
+        table = "[tool.prefect.api]" if path == project else "[api]"
+        if API_URL in text or table in text:
             return True
     return False
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ COUNT_RETRY_S = 0.001
 _NEVER = 1 << 62
 
 
-class Answer:
+class Answer(ABC):
     """One request being answered, from admission to its last byte.
 
     `begin` is called once, when the request gets its slot; from then on the
@@ -46,26 +47,17 @@ class Answer:
         self.over = False
         self.needs_slot = True
 
+    @abstractmethod
     def begin(self, now: float, latency: Latency) -> None:
-        """Note the latencies and put the first deadline on the schedule."""
-        if self.fault is not None and self.fault.kind == "slow_first":
-            latency = replace(latency, ttft_s=latency.ttft_s * self.fault.factor)
-        self.truth.begin_s = now
-        self.truth.due_ttft_s = latency.ttft_s
-        self.truth.due_tpot_s = latency.tpot_s
-        self.service.schedule.add(self._prepare(now, latency), self)
+        """Put the first deadline on the schedule, or answer at once."""
 
-    def _prepare(self, now: float, latency: Latency) -> float:
-        """Make what can be made before the first deadline; answer that deadline."""
-        raise NotImplementedError
-
+    @abstractmethod
     def fire(self, now: float) -> float | None:
         """Write what is due at `now`; answer the next deadline, None at the end.
 
         Times of writes are those just before them, because a client may see the
         bytes before the write returns.
         """
-        raise NotImplementedError
 
     def finish(
         self, outcome: str, status: int | None, wrote: float | None, *, close: bool = False
@@ -150,6 +142,19 @@ class TokenAnswer(Answer):
         self._has_usage = kind != "no_usage"
         reasons = ask.kind == "chat"
         self._reasoning = min(service.config.reasoning_tokens, planned) if reasons else 0
+
+    def begin(self, now: float, latency: Latency) -> None:
+        """Note the latencies and put the first deadline on the schedule."""
+        if self.fault is not None and self.fault.kind == "slow_first":
+            latency = replace(latency, ttft_s=latency.ttft_s * self.fault.factor)
+        self.truth.begin_s = now
+        self.truth.due_ttft_s = latency.ttft_s
+        self.truth.due_tpot_s = latency.tpot_s
+        self.service.schedule.add(self._prepare(now, latency), self)
+
+    @abstractmethod
+    def _prepare(self, now: float, latency: Latency) -> float:
+        """Make what can be made before the first deadline; answer that deadline."""
 
     def _usage(self, tokens: int) -> dict[str, object]:
         return chunks.usage(
