@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
@@ -145,45 +144,69 @@ def make_attempt(make_row: Callable[..., Row], raw: CellRaw) -> Callable[..., At
     return make
 
 
-@dataclass(frozen=True)
 class S3Service:
-    endpoint_url: str
+    """moto, in a process of its own that is stopped, killed and paused by its id."""
 
-    def create_bucket(self, name: str) -> None:
-        request = urllib.request.Request(f"{self.endpoint_url}/{name}", method="PUT")
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            assert answer.status == 200
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port = probe.getsockname()[1]
+        self.endpoint_url = f"http://127.0.0.1:{self.port}"
 
-
-@pytest.fixture(scope="session")
-def s3_service() -> Iterator[S3Service]:
-    """moto, in a process of its own, stopped by its id."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONWARNINGS": "ignore"},
-    )
-    assert process.stdout is not None
-    try:
-        for line in process.stdout:
+    def start(self) -> None:
+        """Start it, empty, and wait until it serves."""
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "PYTHONWARNINGS": "ignore"},
+        )
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
             if b"Running on http" in line:
                 break
         else:
             pytest.fail("the S3 server did not start")
         # Nobody reads its log, but a full pipe would stop it.
-        reader = threading.Thread(target=process.stdout.read, daemon=True)
-        reader.start()
-        yield S3Service(f"http://127.0.0.1:{port}")
-    finally:
-        process.terminate()
-        process.wait(timeout=20)
-        reader.join(timeout=20)
-        process.stdout.close()
+        self._reader = threading.Thread(target=self.process.stdout.read, daemon=True)
+        self._reader.start()
+
+    def stop(self) -> None:
+        """End it, also if it is paused; what it held is lost."""
+        self.process.kill()
+        self.process.wait(timeout=20)
+        self._reader.join(timeout=20)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def pause(self) -> None:
+        """Let it hang: it is connected to, and never answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
+    def create_bucket(self, name: str) -> None:
+        self.ask("PUT", f"/{name}")
+
+    def ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        """What it answers to a request of its own interface, or to one without a signature."""
+        request = urllib.request.Request(
+            self.endpoint_url + path, body, {"Content-Type": "text/plain"}, method=method
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            assert answer.status == 200
+            content: bytes = answer.read()
+            return content
+
+
+@pytest.fixture(scope="session")
+def s3_service() -> Iterator[S3Service]:
+    service = S3Service()
+    service.start()
+    yield service
+    service.stop()
 
 
 @pytest.fixture
@@ -192,6 +215,6 @@ def s3(s3_service: S3Service, monkeypatch: pytest.MonkeyPatch) -> S3Service:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "made-up-secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL"):
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"):
         monkeypatch.delenv(name, raising=False)
     return s3_service

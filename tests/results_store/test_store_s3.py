@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -78,6 +79,36 @@ def test_of_sixteen_writers_of_one_part_one_wins(store: Store, make_attempt: Mak
         outcomes = sorted(pool.map(write, range(16)))
     assert outcomes == ["lost"] * 15 + ["won"]
     assert store.cells().num_rows == 1
+
+
+def test_of_sixteen_writers_of_one_manifest_one_wins(
+    s3: Service, store: Store, run: RunContext, make_attempt: MakeAttempt
+) -> None:
+    stored = store.put_cell(make_attempt())
+    outcome = RunOutcome(outcome="complete", exit_status=0, finished_at=run.created_at)
+    part = store.put_run(run_row(run, outcome, [stored.row]))
+    options = {"endpoint_url": s3.endpoint_url}
+    writers = [open_store(store.location, options=options) for _ in range(4)]
+    gate = threading.Barrier(16)
+
+    def write(index: int) -> int | None:
+        gate.wait(timeout=30)
+        try:
+            writers[index % 4].put_manifest(
+                "run-1",
+                run_part=part,
+                cell_parts=[stored.cell_part],
+                contents={"writer": index},
+            )
+        except AlreadyThere:
+            return None
+        return index
+
+    with ThreadPoolExecutor(16) as pool:
+        (winner,) = [index for index in pool.map(write, range(16)) if index is not None]
+    (manifest,) = store._files.list("manifests")
+    assert json.loads(store._files.read(manifest))["writer"] == winner
+    assert store.runs().num_rows == 1
 
 
 def test_a_put_whose_answer_was_lost_is_known_as_ones_own(store: Store) -> None:

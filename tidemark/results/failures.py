@@ -101,12 +101,15 @@ def explained(where: str, redactor: Redactor = _SHAPES_ONLY) -> Iterator[None]:
     except FileExistsError as error:
         remedy = "Another writer was first; what it wrote stays"
         raise AlreadyThere("there is a file of this name", where, remedy) from error
-    except OSError as error:
-        raise _of_os(error, where, redactor) from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] not in _NETWORK_PACKAGES:
-            raise
-        raise _of_network(error, where, redactor) from error
+        # Those of network packages first: some are an OSError by descent, without a number.
+        if (code := service_code(error)) is not None:
+            raise _of_service(error, code, where, redactor) from error
+        if type(error).__module__.partition(".")[0] in _NETWORK_PACKAGES:
+            raise _of_network(error, where, redactor) from error
+        if isinstance(error, OSError):
+            raise _of_os(error, where, redactor) from error
+        raise
 
 
 def _response(error: BaseException) -> Mapping[str, Any] | None:
@@ -120,12 +123,7 @@ def _response(error: BaseException) -> Mapping[str, Any] | None:
 
 
 def _of_os(error: OSError, where: str, redactor: Redactor) -> StoreError:
-    code, detail = service_code(error), redactor.text(str(error))[:300]
-    if code in _BY_CODE:
-        kind, what, remedy = _BY_CODE[code]
-        return kind(what, where, remedy)
-    if code is not None:
-        return _of_status(error, code, detail, where)
+    detail = redactor.text(str(error))[:300]
     if isinstance(error, PermissionError):
         return StoreAway("access is denied", where, _PERMISSION)
     if isinstance(error, FileNotFoundError):
@@ -138,15 +136,18 @@ def _of_os(error: OSError, where: str, redactor: Redactor) -> StoreError:
     return StoreError(f"reading or writing failed: {detail}", where, "Try again")
 
 
-def _of_status(error: OSError, code: str, detail: str, where: str) -> StoreError:
-    """A service's answer by its HTTP status, for codes that need no word of their own."""
+def _of_service(error: Exception, code: str, where: str, redactor: Redactor) -> StoreError:
+    """What a service answered: by its code or, where that says no more, by its HTTP status."""
+    if code in _BY_CODE:
+        kind, what, remedy = _BY_CODE[code]
+        return kind(what, where, remedy)
     if isinstance(error, FileNotFoundError):
         return StoreError("there is no such file", where, "Check the store's location")
     response = _response(error) or {}
     status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if not isinstance(status, int):
         status = int(code) if code.isdecimal() else 0
-    said = f"{code}: {detail}"
+    said = f"{code}: {redactor.text(str(error))[:300]}"
     if status == 429 or (status >= 500 and status != _NOT_IMPLEMENTED):
         return StoreBusy(f"{_BUSY}: {said}", where, _WAIT)
     if code.startswith("KMS."):
@@ -178,4 +179,4 @@ def _of_network(error: Exception, where: str, redactor: Redactor) -> StoreError:
 
 def _unreachable(detail: str, where: str) -> StoreError:
     remedy = "Check the network and the option endpoint_url"
-    return StoreBusy(f"the service cannot be reached: {detail}", where, remedy)
+    return StoreBusy(f"the service cannot be reached: {detail or 'no answer'}", where, remedy)

@@ -28,7 +28,8 @@ class Patience:
 
     Before the n-th repetition it waits min(first_wait_s * 2**(n-1), longest_wait_s) + u, u being
     drawn evenly from 0 to `first_wait_s`, so that many writers do not come back at once. One try
-    ends after `connect_s` without a connection, or `answer_s` without a sign of an answer.
+    ends after `connect_s` without a connection, or `answer_s` without a sign of an answer; sending
+    may take longer by as much as the data need at `slowest_bytes_per_s`.
     """
 
     tries: int = 3
@@ -37,8 +38,13 @@ class Patience:
     longest_s: float = 20.0
     connect_s: float = 10.0
     answer_s: float = 15.0
+    slowest_bytes_per_s: float = 100_000.0
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+
+    def transfer_s(self, size_bytes: int) -> float:
+        """After how long a try to send so much has hung."""
+        return self.connect_s + self.answer_s + size_bytes / self.slowest_bytes_per_s
 
     def call(self, request: Callable[[], Answer]) -> Answer:
         """What `request` returns; again after a StoreBusy, the last of which is raised."""

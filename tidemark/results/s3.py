@@ -9,8 +9,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-import botocore.session
 import fsspec
+from aiobotocore.session import AioSession
 
 from tidemark.results.failures import explained, service_code
 from tidemark.results.locations import S3Location
@@ -53,7 +53,10 @@ class S3Files:
             if logging.getLogger(name).level == logging.NOTSET:
                 logging.getLogger(name).setLevel(logging.INFO)
         with explained(f"s3://{self.root}", self._redactor):
-            endpoint = options.get("endpoint_url") or _configured_endpoint(options.get("profile"))
+            session = AioSession(profile=options.get("profile"))
+            # The client would wait for a "100 Continue" without end, if a service hangs.
+            session.register("before-call.s3", _expect_nothing)
+            endpoint = options.get("endpoint_url") or _configured_endpoint(session)
             if endpoint is not None:
                 options = {**options, "endpoint_url": endpoint}
                 check_options(options, "AWS_ENDPOINT_URL")
@@ -62,7 +65,7 @@ class S3Files:
             self.filesystem = fsspec.filesystem(
                 "s3",
                 anon=options.get("anonymous") == "true",
-                profile=options.get("profile"),
+                session=session,
                 endpoint_url=endpoint,
                 key=secrets.get("access_key_id"),
                 secret=secrets.get("secret_access_key"),
@@ -80,12 +83,18 @@ class S3Files:
         # The token tells it from another writer's.
         token = uuid.uuid4().hex
         key = f"{self.root}/{path}"
+        timeout_s = self._patience.transfer_s(len(data))
 
         def put() -> None:
             with explained(f"s3://{key}", self._redactor):
                 try:
                     self.filesystem.pipe_file(
-                        key, data, mode="create", Metadata={_WRITER: token}, **self._encryption
+                        key,
+                        data,
+                        mode="create",
+                        timeout=timeout_s,
+                        Metadata={_WRITER: token},
+                        **self._encryption,
                     )
                 except OSError as error:
                     taken = isinstance(error, FileExistsError) or service_code(error) in _CONFLICTS
@@ -144,12 +153,15 @@ def _encryption(options: Mapping[str, str]) -> dict[str, str]:
     return {names[name]: options[name] for name in names if name in options}
 
 
-def _configured_endpoint(profile: str | None) -> str | None:
+def _expect_nothing(params: dict[str, Any], **_: object) -> None:
+    params["headers"].pop("Expect", None)
+
+
+def _configured_endpoint(session: AioSession) -> str | None:
     """The endpoint that the environment or a profile names for S3, in the order of the AWS SDKs.
 
     Source: AWS SDKs and Tools Reference Guide, "Service-specific endpoints".
     """
-    session = botocore.session.Session(profile=profile)
     if session.get_config_variable("ignore_configured_endpoint_urls"):
         return None
     scoped = session.get_scoped_config()
