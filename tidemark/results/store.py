@@ -44,7 +44,7 @@ from tidemark.results.requests import RequestRow
 from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
 from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of, timeline_table
 
-__all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store"]
+__all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
 
 _logger = logging.getLogger(__name__)
 
@@ -145,6 +145,11 @@ class Store:
         """The canonical location, without options."""
         return str(self.location)
 
+    @property
+    def files(self) -> Files:
+        """The files below the root, for what is no result."""
+        return self._files
+
     def probe(self) -> Probe:
         """Write, create again in vain, read, list and remove one small file.
 
@@ -176,15 +181,6 @@ class Store:
             notes = (f"the probe could not be removed: {error}",)
         return Probe(self.uri, time.monotonic() - begin, notes)
 
-    def put_evidence(self, attempt: Attempt) -> StoredAttempt:
-        """Keep raw output, requests and timeline of an attempt whose verdict is still to come.
-
-        Nothing reads it as a result until `put_cell` has followed, but nothing is lost either.
-        Raises AlreadyThere where a part is there with other bytes.
-        """
-        stored, _ = self._put_evidence(attempt)
-        return stored
-
     def put_cell(self, attempt: Attempt) -> StoredAttempt:
         """Keep one attempt: raw output, requests, timeline, and last the cell's own part.
 
@@ -192,41 +188,52 @@ class Store:
         are. Raises AlreadyThere if the attempt's cell part exists, or another part with other
         bytes.
         """
-        stored, finished = self._put_evidence(attempt)
-        if attempt.row["floor_json"] is not None:
-            floor = raw_path(attempt.row["cell_id"], attempt.row["attempt_id"], FLOOR_FILE)
-            self._keep(floor, attempt.row["floor_json"].encode())
-        self._files.create(stored.cell_part, parquet_bytes(finished))
-        return stored
+        return self.put_verdict(attempt.row, attempt.requests, self.put_evidence(attempt))
 
-    def _put_evidence(self, attempt: Attempt) -> tuple[StoredAttempt, pa.Table]:
-        row = attempt.row
-        cell_id, attempt_id = row["cell_id"], row["attempt_id"]
-        identity = {"run_id": row["run_id"], "cell_id": cell_id, "attempt_id": attempt_id}
+    def put_evidence(self, attempt: Attempt) -> str:
+        """Keep raw output, requests and timeline of an attempt whose verdict is still to come.
+
+        Nothing reads it as a result until `put_verdict` has followed, but nothing is lost either.
+        Answers the evidence's SHA-256. Raises AlreadyThere where a part is there with other bytes.
+        """
+        identity = _identity(attempt.row)
+        stored = self.stored(attempt.row)
         kept = keep_raw(
             identity, attempt.raw_files, attempt.raw_context, attempt.record, self._redactor
         )
-        requests = parquet_bytes(requests_table(**identity, rows=self._clean(attempt.requests)))
-        stored = self.stored(row)
-        finished = table_of(
-            CELLS,
-            [
-                {
-                    **self._redacted(row),
-                    "evidence_uri": stored.raw_folder,
-                    "evidence_sha256": kept.evidence_sha256,
-                    "requests_sha256": hashlib.sha256(requests).hexdigest(),
-                }
-            ],
-        )
         for name, data in kept.files.items():
-            self._keep(raw_path(cell_id, attempt_id, name), data)
-        self._keep(stored.requests_part, requests)
+            self._keep(f"{stored.raw_folder}/{name}", data)
+        self._keep(stored.requests_part, self._requests(attempt.row, attempt.requests))
         if attempt.timeline:
             points = timeline_table(**identity, points=attempt.timeline)
             path = stored.requests_part.replace("requests/", "timeline/", 1)
             self._keep(path, parquet_bytes(points))
-        return replace(stored, row=finished.to_pylist()[0]), finished
+        return kept.evidence_sha256
+
+    def put_verdict(
+        self, row: Row, requests: Sequence[RequestRow], evidence_sha256: str
+    ) -> StoredAttempt:
+        """Make a result of an attempt whose evidence is kept: its floor, then its row.
+
+        Raises AlreadyThere if the attempt has a row.
+        """
+        stored = self.stored(row)
+        written = self._requests(row, requests)
+        self._keep(stored.requests_part, written)
+        if row["floor_json"] is not None:
+            self._keep(f"{stored.raw_folder}/{FLOOR_FILE}", row["floor_json"].encode())
+        finished = {
+            **self._redacted(row),
+            "evidence_uri": stored.raw_folder,
+            "evidence_sha256": evidence_sha256,
+            "requests_sha256": hashlib.sha256(written).hexdigest(),
+        }
+        table = table_of(CELLS, [finished])
+        self._files.create(stored.cell_part, parquet_bytes(table))
+        return replace(stored, row=table.to_pylist()[0])
+
+    def _requests(self, row: Row, requests: Sequence[RequestRow]) -> bytes:
+        return parquet_bytes(requests_table(**_identity(row), rows=self._clean(requests)))
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
@@ -338,15 +345,11 @@ class Store:
 
         `reused_from` then names the run that measured them.
         """
-        counted = {
-            (cell["cell_id"], cell["attempt_id"]): cell["reused_from"] for cell in run["cells"]
-        }
+        counted = {(cell["cell_id"], cell["attempt_id"]) for cell in run["cells"]}
         rows = self.find_cells({cell_id for cell_id, _ in counted})
-        return [
-            {**row, "reused_from": counted[row["cell_id"], row["attempt_id"]]}
-            for row in rows
-            if (row["cell_id"], row["attempt_id"]) in counted
-        ]
+        return with_reuse(
+            run, [row for row in rows if (row["cell_id"], row["attempt_id"]) in counted]
+        )
 
     def attempts(self, cell_id: str) -> list[str]:
         """The attempts at a cell whose raw output is complete, judged or not."""
@@ -431,6 +434,18 @@ class Store:
             else row
             for row in rows
         ]
+
+
+def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:
+    """The rows of a run's cells; `reused_from` names the run that one was taken over from."""
+    own = run["run_id"]
+    return [
+        {**row, "reused_from": None if row["run_id"] == own else row["run_id"]} for row in cells
+    ]
+
+
+def _identity(row: Row) -> dict[str, str]:
+    return {name: row[name] for name in ("run_id", "cell_id", "attempt_id")}
 
 
 def _day(instant: datetime) -> date:
