@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from tidemark import __version__
+from tidemark.cli.stores import stores
 from tidemark.config import load_config
 from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
 
@@ -34,6 +35,7 @@ engines = typer.Typer(help="Load engines, each in an environment of its own.", n
 simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
 app.add_typer(engines, name="engines")
 app.add_typer(simulate, name="simulate")
+app.add_typer(stores, name="store")
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]
@@ -189,7 +191,12 @@ def cancel(
 def config() -> None:
     """Show the configuration and where each value comes from."""
     found = load_config(os.environ, Path.cwd())
-    for key, value in (("store", found.store), ("home", str(found.home))):
+    options = ",".join(f"{name}={value}" for name, value in found.store_options.items())
+    for key, value in (
+        ("store", found.store),
+        ("store_options", options or "none"),
+        ("home", str(found.home)),
+    ):
         typer.echo(f"{key} = {value}  ({found.origins[key]})")
 
 
