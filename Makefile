@@ -10,13 +10,14 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: help setup demo demo-real demo-vllm test truth overhead lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
+	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
@@ -60,6 +61,9 @@ truth: setup
 overhead: setup
 	$(BIN)/python benchmarks/overhead.py
 
+drill-sweep: setup
+	$(BIN)/python tests/drill/drill.py --directory drill
+
 test: setup lint
 	$(BIN)/python -m pytest
 
@@ -83,4 +87,4 @@ lock: $(VENV)/ready
 		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
-	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill .mypy_cache .ruff_cache .import_linter_cache

@@ -16,19 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from tasks.log import logger
+from tasks.stop import STOP, Stop
 from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
-from tidemark.errors import StoreError
-from tidemark.plan.advice import check_runnable
+from tidemark.errors import StoreAway, StoreError
+from tidemark.plan.advice import check_reuse, check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash
 from tidemark.results.context import Harness, RunContext
+from tidemark.results.lease import Lease
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store, open_store
 
@@ -52,6 +54,18 @@ class Room:
     redactor: Redactor
     directory: Path
     seed: int
+    stop: Stop
+    reuse_valid: bool = False
+    lease: Lease | None = None
+
+    def check_owner(self) -> None:
+        """Raises LeaseLost when another run owns the round by now: nothing more is written.
+
+        A store that does not answer cannot tell; what is measured then waits in the outbox.
+        """
+        if self.lease is not None:
+            with suppress(StoreAway):
+                self.lease.check()
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
@@ -95,13 +109,16 @@ def open_room(
     store: str | None,
     round: str | None,
     only: Sequence[str] | None = None,
+    reuse_valid: bool = False,
     environ: Mapping[str, str] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Room:
     """Resolve all that a plan names. Raises TidemarkError before anything is started."""
     environ = os.environ if environ is None else environ
     check_runnable(plan)
+    check_reuse(plan, reuse_valid)
     config = load_config(environ, Path.cwd())
+    uri = store or config.store
     lent = lend(plan.endpoint.secrets, environ, read_text)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
@@ -109,7 +126,7 @@ def open_room(
     redactor = Redactor(lent.values())
     context = RunContext(
         run_id=run_id,
-        round=round or run_id,
+        round=round or _round(trigger, reference) or run_id,
         plan=plan,
         plan_hash=plan_hash(plan),
         created_at=created_at,
@@ -118,7 +135,7 @@ def open_room(
         trigger_ref=reference,
         requested_by=_requested_by(),
         flow_run_id=flow_run.id or None,
-        reproduce=f"tidemark sweep run:{run_id} --store {store or config.store}",
+        reproduce=f"tidemark sweep run:{run_id} --store {uri}",
     )
     return Room(
         plan=plan,
@@ -126,12 +143,26 @@ def open_room(
         context=context,
         config=config,
         engine=find(plan.engine.name, config.engines),
-        store=open_store(store or config.store, redactor=redactor),
+        store=open_store(
+            uri, options=config.options_for(uri), redactor=redactor, outbox=config.outbox
+        ),
         secrets=lent,
         redactor=redactor,
         directory=config.spool / run_id,
         seed=random_source.randbits(30),
+        stop=STOP.get() or Stop(),
+        reuse_valid=reuse_valid,
     )
+
+
+def _round(trigger: str, reference: str | None) -> str | None:
+    """The round of a run that was given none: its schedule's time, or the run of a deployment.
+
+    A flow run that is tried again is the same occasion, and goes on where it stopped.
+    """
+    if trigger == "schedule":
+        return reference
+    return str(flow_run.id) if deployment.id else None
 
 
 def _trigger() -> tuple[str, str | None]:

@@ -45,6 +45,10 @@ Tokenizer = Annotated[
 Store = Annotated[
     str | None, typer.Option(help="Result store (a path, file://, s3://). Default: configured.")
 ]
+RunId = Annotated[
+    str | None,
+    typer.Argument(help="Beginning of a run's id, or of its flow run's. Default: the latest."),
+]
 PlanFile = Annotated[
     str,
     typer.Argument(
@@ -91,8 +95,16 @@ def sweep(
     file: PlanFile,
     store: Store = None,
     round_name: Annotated[
-        str | None, typer.Option("--round", help="Name of the occasion. Default: a new one.")
+        str | None,
+        typer.Option(
+            "--round",
+            help="Name of the occasion: finished valid cells of the same round are not measured "
+            "again. Default: a new one.",
+        ),
     ] = None,
+    reuse_valid: Annotated[
+        bool, typer.Option("--reuse-valid", help="Take over valid cells of other rounds too.")
+    ] = False,
     url: Url = None,
     model: Model = None,
     tokenizer: Tokenizer = None,
@@ -111,7 +123,13 @@ def sweep(
     read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
     raise typer.Exit(
         run_sweep(
-            read, store=store, round_name=round_name, html=html, as_json=as_json, only=cell or ()
+            read,
+            store=store,
+            round_name=round_name,
+            html=html,
+            as_json=as_json,
+            only=cell or (),
+            reuse_valid=reuse_valid,
         )
     )
 
@@ -124,16 +142,49 @@ def report(
         Path | None, typer.Option(help="Write the HTML report here.", dir_okay=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="List the store's runs.")] = False,
 ) -> None:
     """Report a run that is in a store."""
-    from tidemark.cli.reports import show_report, show_runs
+    from tidemark.cli.reports import show_report
 
     config = load_config(os.environ, Path.cwd())
-    if listed:
-        show_runs(store or config.store)
-        return
     raise typer.Exit(show_report(store or config.store, run, html=html, as_json=as_json))
+
+
+@app.command()
+def runs(
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List a store's runs: finished, and at work."""
+    from tidemark.cli.runs import show_runs
+
+    show_runs(store or load_config(os.environ, Path.cwd()).store, as_json=as_json)
+
+
+@app.command()
+def status(
+    run: RunId = None,
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a run is doing, or what came of it."""
+    from tidemark.cli.runs import show_status
+
+    uri = store or load_config(os.environ, Path.cwd()).store
+    raise typer.Exit(show_status(uri, run, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    run: Annotated[str, typer.Argument(help="Beginning of a run's id, or of its flow run's.")],
+    store: Store = None,
+    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.")] = 60.0,
+) -> None:
+    """Ask a run to stop. Its finished cells are kept, and its round can be gone on with."""
+    from tidemark.cli.runs import cancel_run
+
+    uri = store or load_config(os.environ, Path.cwd()).store
+    raise typer.Exit(cancel_run(uri, run, wait_s=wait_s))
 
 
 @app.command()

@@ -129,9 +129,7 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
     if found:
         plan = SweepPlan.model_validate_json(found.get(run_id) or next(iter(found.values())))
         return PlanDocument(plan=plan, store_uri=uri, warnings=warnings(plan))
-    raise PlanError(
-        "no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark report --list"
-    )
+    raise PlanError("no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark runs")
 
 
 def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:

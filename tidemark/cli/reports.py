@@ -13,7 +13,7 @@ from tidemark.errors import ConfigError, StoreError
 from tidemark.history.html import html_report
 from tidemark.history.terminal import render
 
-__all__ = ["show_report", "show_runs"]
+__all__ = ["show_report"]
 
 
 def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: bool) -> int:
@@ -27,8 +27,7 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
         known = ", ".join(row["run_id"] for row in runs[-5:])
         raise StoreError(f"no run begins with {run_id}", uri, f"The latest are: {known}")
     run = chosen[-1]
-    cells = [row for row in store.cells().to_pylist() if row["run_id"] == run["run_id"]]
-    cells.sort(key=lambda row: (row["order_idx"], row["try_idx"]))
+    cells = sorted(store.run_cells(run), key=lambda row: row["order_idx"])
     if html is not None:
         if not html.absolute().parent.is_dir():
             raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")
@@ -38,15 +37,3 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
     else:
         Console(highlight=False).print(render(run, cells))
     return int(run["exit_status"])
-
-
-def show_runs(uri: str) -> None:
-    """List the finished runs of a store, the latest last."""
-    rows = opened(uri).runs().to_pylist()
-    if not rows:
-        raise StoreError("holds no finished run", uri, "Check the address of the store")
-    for row in sorted(rows, key=lambda row: row["created_at"]):
-        typer.echo(
-            f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
-            f"valid  round {row['round']}  {row['plan_name'] or ''}"
-        )

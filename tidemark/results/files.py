@@ -6,10 +6,12 @@ StoreError that says what to do.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +33,9 @@ class Files(Protocol):
     def create(self, path: str, data: bytes) -> None:
         """Put a file there, whole or not at all. Raises AlreadyThere if there is one."""
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Put a file there, whole, in the place of one that may be there."""
+
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises StoreError if there is none."""
 
@@ -51,20 +56,13 @@ class LocalFiles:
 
     def create(self, path: str, data: bytes) -> None:
         target = self._folder / path
-        with explained(str(target)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Readers of data sets pass over names that begin with a dot.
-            temporary = target.parent / f".{uuid.uuid4().hex}.part"
-            try:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-                with os.fdopen(descriptor, "wb") as opened:
-                    opened.write(data)
-                    opened.flush()
-                    os.fsync(opened.fileno())
-                _name_exclusively(temporary, target)
-                _sync_folder(target.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with explained(str(target)), _finished(target, data) as temporary:
+            _name_exclusively(temporary, target)
+
+    def replace(self, path: str, data: bytes) -> None:
+        target = self._folder / path
+        with explained(str(target)), _finished(target, data) as temporary:
+            temporary.replace(target)
 
     def read(self, path: str) -> bytes:
         target = self._folder / path
@@ -83,6 +81,24 @@ class LocalFiles:
     def remove(self, path: str) -> None:
         with explained(str(self._folder / path)):
             (self._folder / path).unlink()
+
+
+@contextlib.contextmanager
+def _finished(target: Path, data: bytes) -> Iterator[Path]:
+    """A finished file beside the target, to be given its name; removed if it was not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Readers of data sets pass over names that begin with a dot.
+    temporary = target.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        yield temporary
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _name_exclusively(temporary: Path, target: Path) -> None:

@@ -143,6 +143,11 @@ class Outbox:
                 _logger.warning("results wait in %s: %s", self.folder, reason)
                 self._away = StoreAway(reason.what, reason.where, reason.remedy)
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Put a file into the store in the place of one that may be there: no result, so it never
+        waits."""
+        self._remote.replace(path, data)
+
     def read(self, path: str) -> bytes:
         """The bytes of a file, as they wait or as the store has them."""
         data = self._local(path)

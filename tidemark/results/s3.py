@@ -105,6 +105,13 @@ class S3Files:
 
         self._patience.call(put)
 
+    def replace(self, path: str, data: bytes) -> None:
+        def put() -> None:
+            with explained(f"s3://{self.root}/{path}", self._redactor):
+                self.filesystem.pipe_file(f"{self.root}/{path}", data, **self._encryption)
+
+        self._patience.call(put)
+
     def read(self, path: str) -> bytes:
         def get() -> bytes:
             with explained(f"s3://{self.root}/{path}", self._redactor):
