@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.filesize import decimal
+from rich.markup import escape
 
 from tidemark.config import Config, load_config
 from tidemark.errors import StoreError
@@ -38,8 +40,8 @@ def say_what_waits(uri: str, console: Console) -> None:
     waiting = opened(uri).waiting()
     if waiting.files:
         console.print(
-            f"[yellow]note:[/] {waiting.files} files ({waiting.size_bytes / 1e6:.1f} MB) wait on "
-            f"this machine for the store; when it answers: tidemark store send {uri}",
+            f"[yellow]note:[/] {_amount(waiting.files, waiting.size_bytes)} on this machine, not "
+            f"yet in the store; when it answers: tidemark store send {escape(uri)}",
             soft_wrap=True,
         )
 
@@ -68,10 +70,14 @@ def send(
             failed = True
             continue
         partial |= bool(sent.left)
-        typer.echo(f"sent {sent.files} files ({sent.size_bytes / 1e6:.1f} MB) to {label.uri}")
+        typer.echo(f"{_amount(sent.files, sent.size_bytes)} sent to {label.uri}")
         for left in sent.left:
             typer.echo(f"left {left.path}: {left.reason}", err=True)
     raise typer.Exit(FAILED if failed else PARTIAL if partial else 0)
+
+
+def _amount(files: int, size_bytes: int) -> str:
+    return f"{files} file{'s' if files != 1 else ''} ({decimal(size_bytes)})"
 
 
 def _store_of(label: Label, config: Config) -> Store:

@@ -106,9 +106,13 @@ class S3Files:
         self._patience.call(put)
 
     def replace(self, path: str, data: bytes) -> None:
+        timeout_s = self._patience.transfer_s(len(data))
+
         def put() -> None:
             with explained(f"s3://{self.root}/{path}", self._redactor):
-                self.filesystem.pipe_file(f"{self.root}/{path}", data, **self._encryption)
+                self.filesystem.pipe_file(
+                    f"{self.root}/{path}", data, timeout=timeout_s, **self._encryption
+                )
 
         self._patience.call(put)
 
