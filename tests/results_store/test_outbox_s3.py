@@ -155,6 +155,15 @@ def test_a_service_that_hangs_and_goes_on_has_everything_once(
     assert others.torn() == ()
 
 
+def test_a_service_that_stops_taking_in_the_middle_of_a_large_file_is_given_up_on(
+    service: Service, open_it: Callable[[Patience], Store]
+) -> None:
+    store = open_it(Patience(tries=1, connect_s=0.5, answer_s=1.0, slowest_bytes_per_s=1e9))
+    service.pause()
+    store.files.create("raw/cell/attempt/large", bytes(16 * 2**20))  # more than sockets buffer
+    assert store.waiting().size_bytes == 16 * 2**20
+
+
 SENDERS = """
 import json, os, signal, sys, time, traceback
 from pathlib import Path
@@ -313,7 +322,7 @@ class Answers(ThreadingHTTPServer):
 
     def __init__(self, statuses: Sequence[tuple[int, str]]) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
-        self.left, self.heard = list(statuses), 0
+        self.left, self.heard, self.expected = list(statuses), 0, False
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -323,6 +332,7 @@ class Answering(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.heard += 1
+        self.server.expected |= "Expect" in self.headers
         status, code = self.server.left.pop(0) if self.server.left else (200, "")
         body = f"<Error><Code>{code}</Code><Message>said so</Message></Error>".encode()
         body = body if code else b""
@@ -389,6 +399,7 @@ def test_what_may_pass_is_asked_again_a_little_later_and_what_stays_waits(
     )
     store._files.create("raw/cell/attempt/x", b"x")
     assert server.heard == heard
+    assert not server.expected  # a service that never says "100 Continue" would be waited for
     assert (store.waiting().files == 1) is waits
     assert len(slept) == heard - 1
     for index, seconds in enumerate(slept):
