@@ -37,12 +37,13 @@ from tidemark.results.layout import (
     run_path,
 )
 from tidemark.results.locations import FileLocation, Location, S3Location, parse_location
+from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.raw import keep_raw
 from tidemark.results.record import Evidence, read_evidence
 from tidemark.results.redact import Json, Redactor
 from tidemark.results.requests import RequestRow
 from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
-from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of, timeline_table
+from tidemark.results.tables import Row, parquet_bytes, table_of, timeline_table
 
 __all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
 
@@ -222,23 +223,23 @@ class Store:
         self._keep(stored.requests_part, written)
         if row["floor_json"] is not None:
             self._keep(f"{stored.raw_folder}/{FLOOR_FILE}", row["floor_json"].encode())
-        finished = {
-            **self._redacted(row),
-            "evidence_uri": stored.raw_folder,
-            "evidence_sha256": evidence_sha256,
-            "requests_sha256": hashlib.sha256(written).hexdigest(),
-        }
-        table = table_of(CELLS, [finished])
+        table = cell_table(
+            row,
+            raw_folder=stored.raw_folder,
+            evidence_sha256=evidence_sha256,
+            requests_sha256=hashlib.sha256(written).hexdigest(),
+            redactor=self._redactor,
+        )
         self._files.create(stored.cell_part, parquet_bytes(table))
         return replace(stored, row=table.to_pylist()[0])
 
     def _requests(self, row: Row, requests: Sequence[RequestRow]) -> bytes:
-        return parquet_bytes(requests_table(**_identity(row), rows=self._clean(requests)))
+        return parquet_bytes(clean_requests_table(row, requests, self._redactor))
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
         path = run_path(row["run_id"], _day(row["created_at"]))
-        self._files.create(path, parquet_bytes(table_of(RUNS, [self._redacted(row)])))
+        self._files.create(path, parquet_bytes(table_of(RUNS, [clean_row(row, self._redactor)])))
         return path
 
     def put_manifest(
@@ -420,20 +421,6 @@ class Store:
             for field in schema
         ]
         return pa.Table.from_arrays(columns, schema=schema)
-
-    def _redacted(self, row: Row) -> Row:
-        return {
-            name: self._redactor.tree(value) if isinstance(value, str | list) else value
-            for name, value in row.items()
-        }
-
-    def _clean(self, rows: Sequence[RequestRow]) -> list[RequestRow]:
-        return [
-            replace(row, error_message=self._redactor.text(row.error_message))
-            if row.error_message
-            else row
-            for row in rows
-        ]
 
 
 def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:
