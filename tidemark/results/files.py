@@ -21,7 +21,7 @@ from tidemark.errors import AlreadyThere, StoreError
 from tidemark.results.locations import FileLocation, S3Location
 from tidemark.results.redact import Redactor
 
-__all__ = ["S3_OPTIONS", "Files", "LocalFiles", "S3Files"]
+__all__ = ["S3_OPTIONS", "Files", "LocalFiles", "S3Files", "sizes"]
 
 S3_OPTIONS: Final = ("endpoint_url", "profile", "region", "anonymous", "addressing_style")
 
@@ -156,6 +156,17 @@ class S3Files:
     def _writer_of(self, key: str) -> str | None:
         metadata: Mapping[str, str] = self.filesystem.metadata(key, refresh=True)
         return metadata.get(_WRITER) or metadata.get(_WRITER.replace("-", "_"))
+
+
+def sizes(files: Files, folder: str = "") -> dict[str, int]:
+    """The size in bytes of every file below a folder, by path; hidden ones are listed too."""
+    top = f"{files.root}/{folder}".rstrip("/")
+    with _explained(top):
+        found = files.filesystem.find(top, detail=True)
+    return {
+        name.removeprefix(f"{files.root}/"): int(known["size"])
+        for name, known in sorted(found.items())
+    }
 
 
 @contextlib.contextmanager
