@@ -10,7 +10,7 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: help setup demo demo-real demo-vllm test truth overhead lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test truth overhead bench-verify lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -19,6 +19,7 @@ help:
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
+	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready
@@ -59,6 +60,9 @@ truth: setup
 
 overhead: setup
 	$(BIN)/python benchmarks/overhead.py
+
+bench-verify: setup
+	$(BIN)/python benchmarks/verify.py
 
 test: setup lint
 	$(BIN)/python -m pytest

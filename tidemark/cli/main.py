@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from tidemark import __version__
+from tidemark.cli.stores import stores
 from tidemark.config import load_config
 from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
 
@@ -34,6 +35,7 @@ engines = typer.Typer(help="Load engines, each in an environment of its own.", n
 simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
 app.add_typer(engines, name="engines")
 app.add_typer(simulate, name="simulate")
+app.add_typer(stores, name="store")
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]

@@ -5,6 +5,7 @@ Pure: bytes and tables in, findings out.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +13,7 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tidemark import __version__
 from tidemark.results.finding import Difference, Finding
 from tidemark.results.tables import Row, parquet_bytes
 
@@ -30,6 +32,7 @@ SHOWN: Final = 12
 
 _READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
 _ABSENT: Final = object()
+_WRITER: Final = re.compile(r"parquet-cpp-arrow version \d+(\.\d+)+\S*")
 
 
 class Unreadable(Exception):
@@ -93,14 +96,19 @@ def differences(stored: pa.Table, rebuilt: pa.Table) -> Found:
     return Found(tuple(difference for _, difference in first[:SHOWN]), count)
 
 
-def other_bytes(path: str, data: bytes, stored: pa.Table, rebuilt: bytes) -> Finding:
-    """Why a part has the rows that were made again, but not the bytes."""
+def other_bytes(
+    path: str, data: bytes, stored: pa.Table, rebuilt: bytes, version: str | None
+) -> Finding:
+    """Why a part has the rows that were made again, but not the bytes.
+
+    `version` of tidemark wrote it, as its record says.
+    """
     theirs, ours = _writer(data), _writer(rebuilt)
-    if theirs != ours:
+    if theirs != ours and _WRITER.fullmatch(theirs):
         what = f"written by {theirs}, this is {ours}: the rows are as rebuilt, the bytes are not"
         return Finding("another_writer", path, what)
-    if parquet_bytes(stored) == data:
-        what = "its columns are described otherwise than today's; the rows are as rebuilt"
+    if version != __version__ and parquet_bytes(stored) == data:
+        what = f"tidemark {version} described its columns otherwise; the rows are as rebuilt"
         return Finding("described_otherwise", path, what)
     what = "the rows are as rebuilt, the bytes are not: it was written anew, or a byte was changed"
     return Finding("damaged", path, what)

@@ -31,6 +31,7 @@ KINDS: Final[dict[str, tuple[Level, str]]] = {
     "run_differs": ("wrong", "Do not use the run's row; its cells speak for themselves"),
     "manifest_differs": ("wrong", "Copy the manifest and the run's row again"),
     "foreign": ("wrong", "Move it elsewhere: readers of whole folders stumble over it"),
+    "torn": ("wrong", "tidemark verify says more about it"),
     "newer_schema": ("unverified", "Verify it with a newer tidemark"),
     "no_record": ("unverified", "It was kept by a version that left out what a row is made of"),
     "unknown_engine": ("unverified", "Verify it with a version that knows the engine"),

@@ -56,9 +56,9 @@ def compare_rows(path: str, stored: Row, rebuilt: Row, apart: Sequence[str] = ()
             return _judged_otherwise(path, stored, rebuilt, found)
         found = others
     first, count = tuple(found[:SHOWN]), len(found)
-    version = stored.get("tidemark_version")
+    version = rebuilt["tidemark_version"]  # as the record says: the row may say anything
     if version != __version__:
-        commit = f" (commit {stored['git_sha'][:12]})" if stored.get("git_sha") else ""
+        commit = f" (commit {rebuilt['git_sha'][:12]})" if rebuilt["git_sha"] else ""
         what = f"tidemark {version}{commit} wrote it, and {__version__} makes the row otherwise"
         return Finding("another_version", path, what, first, count)
     what = "the row does not follow from its raw output"

@@ -75,7 +75,7 @@ class Checked:
     """What came of one attempt.
 
     `row` has the columns `COUNTED` of its stored row (of the rebuilt one where that cannot be
-    read; None where there is neither), `run` is the run as the evidence tells it. `cells` and
+    read; None where there is neither), `run` is the run as unchanged evidence tells it. `cells` and
     `requests` count the rows that were made again and are as stored; `unjudged` is set for an
     attempt that has no row yet.
     """
@@ -105,7 +105,7 @@ def check_attempt(files: AttemptFiles, readers: Readers) -> Checked:
         files.attempt_id,
         tuple(check.findings),
         row=check.row,
-        run=evidence.run if evidence else None,
+        run=evidence.run if evidence and not check.raw_changed else None,
         cells=check.cells,
         requests=check.requests,
         unjudged=check.unjudged,
@@ -126,6 +126,11 @@ class _Check:
 
     def say(self, kind: str, path: str, what: str, **further: Any) -> None:
         self.findings.append(Finding(kind, path, what, **further))
+
+    @property
+    def raw_changed(self) -> bool:
+        """Whether the raw output is no longer what was kept."""
+        return any(found.kind == "raw_changed" for found in self.findings)
 
     # -- what is stored -------------------------------------------------------------------
 
@@ -258,14 +263,14 @@ class _Check:
 
     def compare(self, remade: Remade) -> None:
         """Say where the stored parts are others than the remade ones."""
-        digest = self._compare_requests(remade)
+        digests = self._compare_requests(remade)
         for path, data in self.files.cells.items():
-            expected = parquet_bytes(remade.cell(digest or remade.requests_sha256))
+            expected = parquet_bytes(remade.cell(remade.requests_sha256))
             if data == expected and remade.follows_floor:
                 self.cells += 1
                 self.row = {name: remade.row[name] for name in COUNTED}
             elif path in self.stored:
-                self._compare_cell(path, data, remade, digest)
+                self._compare_cell(path, data, remade, digests)
             else:
                 self.row = self.row or {name: remade.row[name] for name in COUNTED}
         if not self.files.cells:
@@ -273,22 +278,22 @@ class _Check:
             what = f"measured, not judged: run again in round {remade.row['round']} to judge it"
             self.say("unjudged", self.files.raw_folder, what)
         told = {found.path for found in self.findings}
-        if any(found.kind == "raw_changed" for found in self.findings):
+        if self.raw_changed:
             return  # by a changed record nothing can be told of where a part belongs
         for path, table in self.files.parts.items():
             if path not in told and path != remade.place(table):
                 self.say("misplaced", path, f"it belongs at {remade.place(table)}")
 
-    def _compare_requests(self, remade: Remade) -> str | None:
-        """The SHA-256 that the row has to name; None where the stored requests are not right."""
+    def _compare_requests(self, remade: Remade) -> list[str]:
+        """The SHA-256s that the row may name; none where the stored requests are not right."""
         if not self.files.requests and self.files.cells:
             path = remade.place("requests")
             self.say("requests_missing", path, "not there, but its cell is")
-        digest = None
+        digests = []
         for path, data in self.files.requests.items():
             if data == remade.requests:
                 self.requests += remade.request_count
-                digest = remade.requests_sha256
+                digests.append(remade.requests_sha256)
                 continue
             stored = self._open(path, data, "requests")
             if stored is None:
@@ -307,19 +312,25 @@ class _Check:
                 )
                 continue
             self.requests += remade.request_count
-            digest = hashlib.sha256(data).hexdigest()
             expected = parquet_bytes(again)
-            if data != expected:
-                self.findings.append(other_bytes(path, data, stored, expected))
-        return digest
+            digests.append(hashlib.sha256(expected).hexdigest())
+            if data == expected:
+                continue
+            bytes_differ = other_bytes(path, data, stored, expected, remade.version)
+            self.findings.append(bytes_differ)
+            if bytes_differ.level == "note":
+                digests.append(hashlib.sha256(data).hexdigest())
+        return digests
 
-    def _compare_cell(self, path: str, data: bytes, remade: Remade, digest: str | None) -> None:
+    def _compare_cell(self, path: str, data: bytes, remade: Remade, digests: list[str]) -> None:
         """Say in what a row differs that is not, byte by byte, the remade one."""
         table, stored = self.stored[path]
         remade = remade.under(self._floor_of(stored))
-        again = remade.cell(digest or remade.requests_sha256, Redactor())
+        named = stored.get("requests_sha256")
+        digest = named if named in digests else remade.requests_sha256
+        again = remade.cell(digest, Redactor())
         changed = self._changed(self.files.raw[ATTEMPT_FILE])
-        apart = [] if digest else ["requests_sha256"]  # what is wrong with them is said already
+        apart = [] if digests else ["requests_sha256"]  # what is wrong with them is said already
         apart += ["evidence_sha256"] if changed else []
         found = compare_rows(path, stored, again.to_pylist()[0], apart)
         if changed is not None:
@@ -333,8 +344,8 @@ class _Check:
         elif changed is None:
             self.cells += 1
             expected = parquet_bytes(again)
-            if data != expected and digest:
-                self.findings.append(other_bytes(path, data, table, expected))
+            if data != expected and digests:
+                self.findings.append(other_bytes(path, data, table, expected, remade.version))
 
     def _floor_of(self, stored: Row) -> bytes | None:
         """The floor that a row names; says where the one beside the raw output is another."""

@@ -33,6 +33,7 @@ class Remade:
         self._metrics = measured_metrics(evidence.run, raw)
         self._judge(floor)
         self.requests = parquet_bytes(self.requests_table())
+        self.version = evidence.run.harness.tidemark_version
         self.request_count = len(raw.rows)
         self.requests_sha256 = hashlib.sha256(self.requests).hexdigest()
 

@@ -17,7 +17,7 @@ from tidemark.plan.cells import cells as cells_of
 from tidemark.results.context import RunContext, RunOutcome
 from tidemark.results.difference import SHOWN, Unreadable, other_bytes, read_part, row_differences
 from tidemark.results.finding import Difference, Finding
-from tidemark.results.layout import run_path
+from tidemark.results.layout import PartName, run_path
 from tidemark.results.parts import clean_row
 from tidemark.results.redact import Redactor
 from tidemark.results.rows import counted_columns, run_row
@@ -120,10 +120,13 @@ def _row_findings(
             return
     differing = row_differences(row, again.to_pylist()[0])
     if not differing:
-        yield other_bytes(path, data, read_part(data), parquet_bytes(again))
+        yield other_bytes(
+            path, data, read_part(data), parquet_bytes(again), row["tidemark_version"]
+        )
         return
-    if row["tidemark_version"] != __version__:
-        what = f"tidemark {row['tidemark_version']} wrote it, {__version__} makes it otherwise"
+    version = expected["tidemark_version"]
+    if version != __version__:
+        what = f"tidemark {version} wrote it, {__version__} makes it otherwise"
         yield Finding("another_version", path, what, differing[:SHOWN], len(differing))
         return
     what = "the run's row does not follow from its cells and its plan"
@@ -195,12 +198,17 @@ def _manifest_findings(
     for cell in (row or {}).get("cells") or ():
         places = parts.get((cell["cell_id"], cell["attempt_id"]), ())
         wrong += [Difference("cell_parts", None, place) for place in places if place not in named]
+    counted = {cell["cell_id"] for cell in (row or {}).get("cells") or ()}
+    for place in named[1:] if row is not None else ():
+        part_name = PartName.parse(place)
+        if part_name is None or part_name.cell_id not in counted:
+            wrong.append(Difference("cells", None, place))
     for name in ("round", "plan_hash"):
         if row is not None and name in document and document[name] != row[name]:
             wrong.append(Difference(name, document[name], row[name]))
     text = json.dumps(document, indent=2, sort_keys=True, allow_nan=False) + "\n"
     if wrong:
-        what = "the manifest is not that of the run's row"
+        what = "the manifest and the run's row do not agree"
         yield Finding("manifest_differs", path, what, tuple(wrong[:SHOWN]), len(wrong))
     elif text.encode() != data:
         what = "the manifest was written anew: its bytes are not those of a run"

@@ -310,12 +310,12 @@ class Store:
         damaged = []
         for cell_part, requests_part in zip(stock.cells, stock.requests, strict=True):
             try:
-                row = self._part(cell_part, CELLS).to_pylist()[0]
-            except (pa.ArrowException, OSError, IndexError):
+                named = self._part(cell_part, CELLS)["requests_sha256"][0].as_py()
+            except (pa.ArrowException, OSError, IndexError, ValueError):
                 damaged.append(Torn(cell_part, "damaged; copy it again, or remove it"))
                 continue
             digest = hashlib.sha256(self._files.read(requests_part)).hexdigest()
-            if digest != row["requests_sha256"]:
+            if digest != named:
                 reason = "not the bytes its cell was written with; copy it again"
                 damaged.append(Torn(requests_part, reason))
         return (*stock.torn, *damaged)
@@ -414,9 +414,11 @@ class Store:
         """One part, with the columns of `schema`: null where it has none."""
         data = pa.BufferReader(self._files.read(path))
         found = pq.ParquetFile(data).read(use_threads=False)
+        # By a table of names: to ask for each of some hundred columns by name takes long.
+        there = dict(zip(found.column_names, found.columns, strict=True))
         columns = [
-            found[field.name].cast(field.type)
-            if field.name in found.column_names
+            there[field.name].cast(field.type)
+            if field.name in there
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
