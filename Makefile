@@ -10,7 +10,7 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead bench-verify lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -20,6 +20,7 @@ help:
 	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
+	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready
@@ -63,6 +64,9 @@ overhead: setup
 
 drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill
+
+bench-verify: setup
+	$(BIN)/python benchmarks/verify.py
 
 test: setup lint
 	$(BIN)/python -m pytest

@@ -15,16 +15,16 @@ from tidemark.errors import RefusedError, StoreError
 from tidemark.results.lease import BEAT_S, LIFETIME_S, LiveRun, ask_to_stop, live_runs
 from tidemark.results.store import Store
 
-__all__ = ["cancel_run", "show_runs", "show_status"]
+__all__ = ["cancel_run", "finished_document", "finished_runs", "show_runs", "show_status"]
 
 
 def show_runs(uri: str, *, as_json: bool) -> None:
     """List the runs of a store: those that are finished, the latest last, then those at work."""
     store = opened(uri)
-    finished = _finished(store)
+    finished = finished_runs(store)
     live = live_runs(store.files)
     if as_json:
-        documents = [*map(_finished_document, finished), *map(_live_document, live)]
+        documents = [*map(finished_document, finished), *map(_live_document, live)]
         typer.echo(json.dumps(documents, indent=2, default=str))
         return
     if not finished and not live:
@@ -67,7 +67,7 @@ def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
         return 0
     finished = [
         row
-        for row in _finished(store)
+        for row in finished_runs(store)
         if wanted is None
         or row["run_id"].startswith(wanted)
         or (row["flow_run_id"] or "").startswith(wanted)
@@ -76,7 +76,7 @@ def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
         raise _no_such_run(wanted, uri)
     row = finished[-1]
     if as_json:
-        typer.echo(json.dumps(_finished_document(row), indent=2, default=str))
+        typer.echo(json.dumps(finished_document(row), indent=2, default=str))
     else:
         typer.echo(f"{row['run_id']}  {row['outcome']}")
         typer.echo(
@@ -102,7 +102,7 @@ def cancel_run(
     live = live_runs(store.files)
     named = [run for run in live if _named(run, wanted)]
     if not named:
-        over = [row["run_id"] for row in _finished(store) if row["run_id"].startswith(wanted)]
+        over = [row["run_id"] for row in finished_runs(store) if row["run_id"].startswith(wanted)]
         if over:
             raise RefusedError("is over already", over[-1], f"See it: tidemark status {over[-1]}")
         raise _no_such_run(wanted, uri)
@@ -126,7 +126,8 @@ def cancel_run(
     return 0
 
 
-def _finished(store: Store) -> list[dict[str, Any]]:
+def finished_runs(store: Store) -> list[dict[str, Any]]:
+    """The rows of the finished runs of a store, the latest last."""
     return sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
 
 
@@ -163,7 +164,8 @@ def _live_document(run: LiveRun) -> dict[str, Any]:
     }
 
 
-def _finished_document(row: dict[str, Any]) -> dict[str, Any]:
+def finished_document(row: dict[str, Any]) -> dict[str, Any]:
+    """What of a finished run's row is told of it in a list."""
     names = (
         "run_id", "round", "plan_name", "plan_hash", "flow_run_id", "requested_by", "created_at",
         "started_at", "finished_at", "cells_planned", "cells_valid", "cells_invalid",

@@ -11,6 +11,8 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from tidemark.errors import EngineError
 from tidemark.plan.tasks import STREAMED_TASKS
 from tidemark.results.requests import (
@@ -32,6 +34,7 @@ LEAST_PATIENCE_S = 5.0
 PATIENCE = 5.0
 """So many times as silent as the longest answer of the cell took: nobody waits for that."""
 MESSAGE_LIMIT = 500
+_SCALES = {"s": 1.0, "ms": 1e-3}
 
 
 def read_pass(files: Mapping[str, bytes], context: Mapping[str, Any]) -> CellRaw:
@@ -42,15 +45,15 @@ def read_pass(files: Mapping[str, bytes], context: Mapping[str, Any]) -> CellRaw
     """
     claims: dict[str, Any] = {}
     unit, notes = "s", list(context.get("notes") or ())
-    rows: list[RequestRow] = []
+    individual: list[Any] = []
     if "run.json" in files:
-        rows, claims, unit = read_run_file(files["run.json"])
+        individual, claims, unit = _run_file(files["run.json"])
     failure = None
     if context.get("failure"):
         failure = Failure(**context["failure"])
     if "events.jsonl" not in files:
         return CellRaw(
-            rows=tuple(rows),
+            rows=_untimed_rows(individual, unit),
             wall_s=_number(claims.get("run_duration")),
             engine_claims=claims,
             engine_claims_unit=unit,
@@ -76,8 +79,8 @@ def read_pass(files: Mapping[str, bytes], context: Mapping[str, Any]) -> CellRaw
         if event["event"] == "engine_error"
     ]
     counted = sum(1 for row in timed if row.status != ABORTED)
-    if rows and len(rows) != counted:
-        notes.append(f"the engine kept {len(rows)} of {counted} requests that ended")
+    if individual and len(individual) != counted:
+        notes.append(f"the engine kept {len(individual)} of {counted} requests that ended")
     window = None
     if zero is not None and end.get("full") and end.get("closed"):
         window = Window(max(0.0, end["full"] - zero), end["closed"] - zero)
@@ -108,19 +111,24 @@ def read_run_file(
     the statistics are flattened to `ttft_mean` and so on). Raises EngineError when it is no run
     file.
     """
+    individual, claims, unit = _run_file(content)
+    return list(_untimed_rows(individual, unit)), claims, unit
+
+
+def _run_file(content: bytes) -> tuple[list[Any], dict[str, Any], str]:
+    """The engine's own entries, its aggregates, and the unit of the times in both."""
     try:
-        document = json.loads(content)
+        document = _from_json(content)
         aggregated = document["aggregated_metrics"]
-        individual = document["individual_request_metrics"]
+        individual = list(document["individual_request_metrics"])
         unit = document.get("_time_unit", "s")
-        scale = {"s": 1.0, "ms": 1e-3}[unit]
+        _SCALES[unit]
     except (ValueError, KeyError, TypeError) as error:
         raise EngineError(
             f"not a genai-bench run file ({type(error).__name__}: {error})",
             "run.json",
             "Expected an object with aggregated_metrics, individual_request_metrics, _time_unit",
         ) from error
-    rows = [_untimed_row(index, item, scale) for index, item in enumerate(individual)]
     claims: dict[str, Any] = {
         key: value for key, value in aggregated.items() if not isinstance(value, dict | list)
     }
@@ -129,7 +137,12 @@ def read_run_file(
             claims[f"{metric}_{statistic}"] = value
     for code, count in (aggregated.get("error_codes_frequency") or {}).items():
         claims[f"errors_{code}"] = count
-    return rows, claims, unit
+    return individual, claims, unit
+
+
+def _untimed_rows(individual: Sequence[Any], unit: str) -> tuple[RequestRow, ...]:
+    scale = _SCALES[unit]
+    return tuple(_untimed_row(index, item, scale) for index, item in enumerate(individual))
 
 
 def _untimed_row(index: int, item: Mapping[str, Any], scale: float) -> RequestRow:
@@ -245,11 +258,22 @@ def _error_class(code: int | None, message: str, http_status: int | None, kind: 
 def _events(content: bytes) -> Iterator[dict[str, Any]]:
     for line in content.splitlines():
         try:
-            event = json.loads(line)
+            event = _from_json(line)
         except ValueError:
             continue  # the last line of a process that was killed while writing it
         if isinstance(event, dict) and "event" in event:
             yield event
+
+
+def _from_json(content: bytes) -> Any:
+    """What JSON says, read fast. Raises ValueError.
+
+    The fast reader refuses half a surrogate pair, which the other lets pass: services send it.
+    """
+    try:
+        return from_json(content)
+    except ValueError:
+        return json.loads(content)
 
 
 def _number(value: Any) -> float | None:

@@ -21,7 +21,7 @@ from tidemark.errors import StoreError
 from tidemark.results.failures import explained
 from tidemark.results.locations import FileLocation
 
-__all__ = ["Files", "LocalFiles"]
+__all__ = ["Files", "LocalFiles", "sizes"]
 
 
 class Files(Protocol):
@@ -81,6 +81,17 @@ class LocalFiles:
     def remove(self, path: str) -> None:
         with explained(str(self._folder / path)):
             (self._folder / path).unlink()
+
+
+def sizes(files: Files, folder: str = "") -> dict[str, int]:
+    """The size in bytes of every file below a folder, by path; hidden ones are listed too."""
+    top = f"{files.root}/{folder}".rstrip("/")
+    with explained(top):
+        found = files.filesystem.find(top, detail=True)
+    return {
+        name.removeprefix(f"{files.root}/"): int(known["size"])
+        for name, known in sorted(found.items())
+    }
 
 
 @contextlib.contextmanager

@@ -50,7 +50,10 @@ def take_stock(cell_paths: Iterable[str], request_paths: Iterable[str]) -> Inven
         reason = f"its requests are missing (requests/{name}); copy them too, or remove the part"
         torn.append(Torn(cells[name], reason))
     for name in sorted(requests.keys() - cells.keys()):
-        reason = "its cell is missing: the writer stopped before it was done; it can be removed"
+        reason = (
+            "its cell is missing: measured, not judged; if its raw output is there, the next run "
+            "of its round judges it"
+        )
         torn.append(Torn(requests[name], reason))
     complete = sorted(cells.keys() & requests.keys())
     return Inventory(

@@ -59,6 +59,7 @@ __all__ = [
     "RunOutcome",
     "TimelinePoint",
     "cell_row",
+    "counted_columns",
     "parquet_bytes",
     "requests_table",
     "run_row",
@@ -115,16 +116,6 @@ def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[st
 
     Rows of another run are cells that were taken over from it.
     """
-    counted = [
-        {
-            "cell_id": row["cell_id"],
-            "repeat_idx": row["repeat_idx"],
-            "attempt_id": row["attempt_id"],
-            "reused_from": None if row["run_id"] == run.run_id else row["run_id"],
-        }
-        for row in cell_rows
-    ]
-    validities = Counter(row["validity"] for row in cell_rows)
     started_at = outcome.started_at
     row = {
         **_run_identity(run),
@@ -137,12 +128,7 @@ def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[st
         "finished_at": outcome.finished_at,
         "wall_s": (outcome.finished_at - started_at).total_seconds() if started_at else None,
         "cells_planned": outcome.cells_planned,
-        "cells_valid": validities["valid"],
-        "cells_invalid": validities["invalid"],
-        "cells_inconclusive": validities["inconclusive"],
-        "cells_failed": sum(row["status"] == "failed" for row in cell_rows),
-        "cells_reused": sum(cell["reused_from"] is not None for cell in counted),
-        "cells": counted,
+        **counted_columns(run.run_id, cell_rows),
         "outcome": outcome.outcome,
         "exit_status": outcome.exit_status,
         "notes": list(outcome.notes),
@@ -150,6 +136,28 @@ def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[st
         **{name: value for name, value in run.resources.items() if name in RUNS.names},
     }
     return _complete(RUNS, row)
+
+
+def counted_columns(run_id: str, cell_rows: Sequence[Mapping[str, Any]]) -> Row:
+    """The columns of a run's row that come from its cells' rows."""
+    counted = [
+        {
+            "cell_id": row["cell_id"],
+            "repeat_idx": row["repeat_idx"],
+            "attempt_id": row["attempt_id"],
+            "reused_from": None if row["run_id"] == run_id else row["run_id"],
+        }
+        for row in cell_rows
+    ]
+    validities = Counter(row["validity"] for row in cell_rows)
+    return {
+        "cells_valid": validities["valid"],
+        "cells_invalid": validities["invalid"],
+        "cells_inconclusive": validities["inconclusive"],
+        "cells_failed": sum(row["status"] == "failed" for row in cell_rows),
+        "cells_reused": sum(cell["reused_from"] is not None for cell in counted),
+        "cells": counted,
+    }
 
 
 def _run_identity(run: RunContext) -> Row:

@@ -21,6 +21,7 @@ __all__ = [
     "DISTRIBUTION_STATS",
     "HEADLINE_STAT",
     "JUDGED_STATS",
+    "MONEY",
     "REQUESTS",
     "RUNS",
     "SCALARS",
@@ -128,6 +129,9 @@ _MONEY_COLUMNS = [
     _column("metered", _MONEY, "currency", "price times metered time"),
     _column("billed", _MONEY, "currency", "what the bill says; NULL until one is read"),
 ]
+
+MONEY: Final = tuple(column.name for column in _MONEY_COLUMNS)
+"""What only the ledger knows, not the raw output."""
 
 COUNTED_STRUCT: Final = pa.struct(
     [("cell_id", _TEXT), ("repeat_idx", _WHOLE), ("attempt_id", _TEXT), ("reused_from", _TEXT)]

@@ -39,13 +39,14 @@ from tidemark.results.layout import (
 from tidemark.results.locations import Location, parse_location
 from tidemark.results.opening import files_at, options_of
 from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
+from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.patience import Patience
 from tidemark.results.raw import keep_raw
 from tidemark.results.record import Evidence, read_evidence
 from tidemark.results.redact import Json, Redactor
 from tidemark.results.requests import RequestRow
 from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
-from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of, timeline_table
+from tidemark.results.tables import Row, parquet_bytes, table_of, timeline_table
 
 __all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
 
@@ -234,23 +235,23 @@ class Store:
         self._keep(stored.requests_part, written)
         if row["floor_json"] is not None:
             self._keep(f"{stored.raw_folder}/{FLOOR_FILE}", row["floor_json"].encode())
-        finished = {
-            **self._redacted(row),
-            "evidence_uri": stored.raw_folder,
-            "evidence_sha256": evidence_sha256,
-            "requests_sha256": hashlib.sha256(written).hexdigest(),
-        }
-        table = table_of(CELLS, [finished])
+        table = cell_table(
+            row,
+            raw_folder=stored.raw_folder,
+            evidence_sha256=evidence_sha256,
+            requests_sha256=hashlib.sha256(written).hexdigest(),
+            redactor=self._redactor,
+        )
         self._create(stored.cell_part, parquet_bytes(table))
         return replace(stored, row=table.to_pylist()[0])
 
     def _requests(self, row: Row, requests: Sequence[RequestRow]) -> bytes:
-        return parquet_bytes(requests_table(**_identity(row), rows=self._clean(requests)))
+        return parquet_bytes(clean_requests_table(row, requests, self._redactor))
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
         path = run_path(row["run_id"], _day(row["created_at"]))
-        self._create(path, parquet_bytes(table_of(RUNS, [self._redacted(row)])))
+        self._create(path, parquet_bytes(table_of(RUNS, [clean_row(row, self._redactor)])))
         return path
 
     def put_manifest(
@@ -322,12 +323,12 @@ class Store:
         damaged = []
         for cell_part, requests_part in zip(stock.cells, stock.requests, strict=True):
             try:
-                row = self._part(cell_part, CELLS).to_pylist()[0]
-            except (pa.ArrowException, OSError, IndexError):
+                named = self._part(cell_part, CELLS)["requests_sha256"][0].as_py()
+            except (pa.ArrowException, OSError, IndexError, ValueError):
                 damaged.append(Torn(cell_part, "damaged; copy it again, or remove it"))
                 continue
             digest = hashlib.sha256(self._files.read(requests_part)).hexdigest()
-            if digest != row["requests_sha256"]:
+            if digest != named:
                 reason = "not the bytes its cell was written with; copy it again"
                 damaged.append(Torn(requests_part, reason))
         return (*stock.torn, *damaged)
@@ -438,27 +439,15 @@ class Store:
         """One part, with the columns of `schema`: null where it has none."""
         data = pa.BufferReader(self._files.read(path))
         found = pq.ParquetFile(data).read(use_threads=False)
+        # By a table of names: to ask for each of some hundred columns by name takes long.
+        there = dict(zip(found.column_names, found.columns, strict=True))
         columns = [
-            found[field.name].cast(field.type)
-            if field.name in found.column_names
+            there[field.name].cast(field.type)
+            if field.name in there
             else pa.nulls(found.num_rows, field.type)
             for field in schema
         ]
         return pa.Table.from_arrays(columns, schema=schema)
-
-    def _redacted(self, row: Row) -> Row:
-        return {
-            name: self._redactor.tree(value) if isinstance(value, str | list) else value
-            for name, value in row.items()
-        }
-
-    def _clean(self, rows: Sequence[RequestRow]) -> list[RequestRow]:
-        return [
-            replace(row, error_message=self._redactor.text(row.error_message))
-            if row.error_message
-            else row
-            for row in rows
-        ]
 
 
 def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:

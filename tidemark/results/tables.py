@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from io import BytesIO
+from operator import attrgetter
 from typing import Any
 
 import pyarrow as pa
@@ -24,9 +25,13 @@ Row = dict[str, Any]
 def table_of(schema: pa.Schema, rows: Iterable[Mapping[str, Any]]) -> pa.Table:
     """Rows as an Arrow table. Raises StoreError naming the column that does not fit."""
     listed = list(rows)
+    return _table(schema, lambda name: [row.get(name) for row in listed])
+
+
+def _table(schema: pa.Schema, values_of: Callable[[str], list[Any]]) -> pa.Table:
     columns = []
     for column in schema:
-        values = [row.get(column.name) for row in listed]
+        values = values_of(column.name)
         try:
             columns.append(pa.array(values, column.type))
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
@@ -40,8 +45,15 @@ def requests_table(
 ) -> pa.Table:
     """One row per request, in the order of `request_idx`."""
     shared = _shared(run_id, cell_id, attempt_id)
-    ordered = sorted(rows, key=lambda row: row.request_idx)
-    return table_of(REQUESTS, ({**shared, **asdict(row), "tpot_s": row.tpot_s} for row in ordered))
+    ordered = sorted(rows, key=attrgetter("request_idx"))
+
+    def values_of(name: str) -> list[Any]:
+        # Column by column: a dict per request would cost more than all the rest.
+        if name in shared:
+            return [shared[name]] * len(ordered)
+        return list(map(attrgetter(name), ordered))
+
+    return _table(REQUESTS, values_of)
 
 
 def timeline_table(
