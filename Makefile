@@ -10,13 +10,14 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: help setup demo demo-real demo-vllm test truth overhead bench-verify lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead bench-verify lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
+	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
@@ -64,6 +65,9 @@ overhead: setup
 bench-verify: setup
 	$(BIN)/python benchmarks/verify.py
 
+drill-sweep: setup
+	$(BIN)/python tests/drill/drill.py --directory drill
+
 test: setup lint
 	$(BIN)/python -m pytest
 
@@ -87,4 +91,4 @@ lock: $(VENV)/ready
 		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
-	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill .mypy_cache .ruff_cache .import_linter_cache

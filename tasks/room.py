@@ -24,7 +24,7 @@ from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
-from tidemark.errors import StoreError
+from tidemark.errors import StoreAway, StoreError
 from tidemark.plan.advice import check_reuse, check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
@@ -59,9 +59,13 @@ class Room:
     lease: Lease | None = None
 
     def check_owner(self) -> None:
-        """Raises LeaseLost when another run owns the round by now: nothing more is written."""
+        """Raises LeaseLost when another run owns the round by now: nothing more is written.
+
+        A store that does not answer cannot tell; what is measured then waits in the outbox.
+        """
         if self.lease is not None:
-            self.lease.check()
+            with suppress(StoreAway):
+                self.lease.check()
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
@@ -114,6 +118,7 @@ def open_room(
     check_runnable(plan)
     check_reuse(plan, reuse_valid)
     config = load_config(environ, Path.cwd())
+    uri = store or config.store
     lent = lend(plan.endpoint.secrets, environ, read_text)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
@@ -130,7 +135,7 @@ def open_room(
         trigger_ref=reference,
         requested_by=_requested_by(),
         flow_run_id=flow_run.id or None,
-        reproduce=f"tidemark sweep run:{run_id} --store {store or config.store}",
+        reproduce=f"tidemark sweep run:{run_id} --store {uri}",
     )
     return Room(
         plan=plan,
@@ -138,7 +143,9 @@ def open_room(
         context=context,
         config=config,
         engine=find(plan.engine.name, config.engines),
-        store=open_store(store or config.store, redactor=redactor),
+        store=open_store(
+            uri, options=config.options_for(uri), redactor=redactor, outbox=config.outbox
+        ),
         secrets=lent,
         redactor=redactor,
         directory=config.spool / run_id,

@@ -216,7 +216,12 @@ def verify(
 def config() -> None:
     """Show the configuration and where each value comes from."""
     found = load_config(os.environ, Path.cwd())
-    for key, value in (("store", found.store), ("home", str(found.home))):
+    options = ",".join(f"{name}={value}" for name, value in found.store_options.items())
+    for key, value in (
+        ("store", found.store),
+        ("store_options", options or "none"),
+        ("home", str(found.home)),
+    ):
         typer.echo(f"{key} = {value}  ({found.origins[key]})")
 
 

@@ -8,17 +8,17 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from tidemark.cli.stores import opened
 from tidemark.errors import ConfigError, StoreError
 from tidemark.history.html import html_report
 from tidemark.history.terminal import render
-from tidemark.results.store import open_store
 
 __all__ = ["show_report"]
 
 
 def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: bool) -> int:
     """Print the report of a run, by default the latest; returns the run's exit status."""
-    store = open_store(uri)
+    store = opened(uri)
     runs = sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
     if not runs:
         raise StoreError("holds no finished run", uri, "Run one: tidemark sweep PLAN --store …")

@@ -10,16 +10,17 @@ from typing import Any
 
 import typer
 
+from tidemark.cli.stores import opened
 from tidemark.errors import RefusedError, StoreError
 from tidemark.results.lease import BEAT_S, LIFETIME_S, LiveRun, ask_to_stop, live_runs
-from tidemark.results.store import Store, open_store
+from tidemark.results.store import Store
 
 __all__ = ["cancel_run", "finished_document", "finished_runs", "show_runs", "show_status"]
 
 
 def show_runs(uri: str, *, as_json: bool) -> None:
     """List the runs of a store: those that are finished, the latest last, then those at work."""
-    store = open_store(uri)
+    store = opened(uri)
     finished = finished_runs(store)
     live = live_runs(store.files)
     if as_json:
@@ -45,7 +46,7 @@ def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
 
     Returns the exit status of a finished run, 0 for one at work.
     """
-    store = open_store(uri)
+    store = opened(uri)
     live = [run for run in live_runs(store.files) if _named(run, wanted)]
     if live:
         run = live[-1]
@@ -97,7 +98,7 @@ def cancel_run(
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Ask a run at work to stop, and wait until it has; 1 when it had not within `wait_s`."""
-    store = open_store(uri)
+    store = opened(uri)
     live = live_runs(store.files)
     named = [run for run in live if _named(run, wanted)]
     if not named:
