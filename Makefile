@@ -62,11 +62,11 @@ truth: setup
 overhead: setup
 	$(BIN)/python benchmarks/overhead.py
 
-drill-sweep: setup
-	$(BIN)/python tests/drill/drill.py --directory drill
-
 bench-verify: setup
 	$(BIN)/python benchmarks/verify.py
+
+drill-sweep: setup
+	$(BIN)/python tests/drill/drill.py --directory drill
 
 test: setup lint
 	$(BIN)/python -m pytest

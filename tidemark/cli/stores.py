@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.filesize import decimal
 from rich.markup import escape
-from rich.table import Table
-from rich.text import Text
 
 from tidemark.config import Config, load_config
 from tidemark.errors import StoreError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from tidemark.results.outbox import Label
     from tidemark.results.store import Store
 
@@ -27,14 +25,6 @@ FAILED = 1
 PARTIAL = 3
 
 stores = typer.Typer(help="Result stores, and what waits to be sent to one.", no_args_is_help=True)
-
-Where = Annotated[
-    str | None,
-    typer.Argument(
-        help="Result store (a path, file://, s3://). Default: configured.", metavar="STORE"
-    ),
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 def opened(uri: str) -> Store:
@@ -54,6 +44,32 @@ def say_what_waits(uri: str, console: Console) -> None:
             f"yet in the store; when it answers: tidemark store send {escape(uri)}",
             soft_wrap=True,
         )
+
+
+Where = Annotated[
+    str | None, typer.Argument(help="A path, file:// or s3://. Default: the configured store.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@stores.command("ls")
+def ls(store: Where = None, as_json: AsJson = False) -> None:
+    """Show runs, cells by model and date, what waits to be judged, and how much room it takes."""
+    from tidemark.cli.store_views import show_store
+
+    show_store(opened(store or load_config(os.environ, Path.cwd()).store), as_json=as_json)
+
+
+@stores.command("check")
+def check(store: Where = None, as_json: AsJson = False) -> None:
+    """Look whether parts are damaged or missing, without making anything again.
+
+    Exit status: 0 whole, 1 something is torn. `tidemark verify` proves the numbers, too.
+    """
+    from tidemark.cli.store_views import check_store
+
+    uri = store or load_config(os.environ, Path.cwd()).store
+    raise typer.Exit(check_store(opened(uri), as_json=as_json))
 
 
 @stores.command("send")
@@ -110,103 +126,3 @@ def _store_of(label: Label, config: Config) -> Store:
             "Unset AWS_ENDPOINT_URL",
         )
     return found
-
-
-def _uri(store: str | None) -> str:
-    return store or load_config(os.environ, Path.cwd()).store
-
-
-@stores.command("ls")
-def ls(store: Where = None, as_json: AsJson = False) -> None:
-    """Show runs, cells by model and date, what waits to be judged, and how much room it takes."""
-    from tidemark.cli.runs import finished_document, finished_runs
-    from tidemark.errors import StoreError
-    from tidemark.results.files import sizes
-    from tidemark.results.overview import look_at, unjudged_of
-
-    where = opened(_uri(store))
-    runs = finished_runs(where)
-    listed = sizes(where.files)
-    overview = look_at(listed)
-    if not listed:
-        raise StoreError("holds nothing", where.uri, "Check the address of the store")
-    unjudged = [
-        unjudged_of(cell_id, attempt, where.files.read(f"raw/{cell_id}/{attempt}/attempt.json"))
-        for cell_id, attempt in overview.unjudged
-    ]
-    if as_json:
-        document: dict[str, Any] = {
-            "store": where.uri,
-            "runs": [finished_document(row) for row in runs],
-            **overview.document(),
-            "unjudged": [
-                {
-                    "cell_id": one.cell_id,
-                    "attempt_id": one.attempt_id,
-                    "run_id": one.run_id,
-                    "round": one.round,
-                }
-                for one in unjudged
-            ],
-        }
-        typer.echo(json.dumps(document, indent=2, default=str))
-        return
-    console = Console(highlight=False)
-    if runs:
-        console.print(_runs_table(runs))
-    table = Table("model", "date", "cells", box=None, pad_edge=False, header_style="bold")
-    for (model, date), count in overview.cells.items():
-        table.add_row(Text(model or "-"), date, str(count))
-    if overview.cells:
-        console.print(table, "")
-    for one in unjudged:
-        advice = f"run again in round {one.round} to judge it" if one.round else "its round is lost"
-        words = f"measured, not judged: {advice}"
-        console.print(Text(f"raw/{one.cell_id}/{one.attempt_id}: {words}"), soft_wrap=True)
-    for folder, count in overview.files.items():
-        console.print(f"{folder:<10} {decimal(overview.size_bytes[folder]):>10} in {count} files")
-    total = sum(overview.size_bytes.values())
-    console.print(f"{'all':<10} {decimal(total):>10} in {len(listed)} files")
-
-
-def _runs_table(runs: list[dict[str, Any]]) -> Table:
-    headings = ("run", "asked for", "round", "plan", "outcome", "valid")
-    table = Table(*headings, box=None, pad_edge=False, header_style="bold")
-    for row in runs:
-        table.add_row(
-            Text(row["run_id"]),
-            f"{row['created_at']:%Y-%m-%d %H:%M}",
-            Text(row["round"] or "-"),
-            Text(row["plan_name"] or "-"),
-            row["outcome"],
-            f"{row['cells_valid']}/{row['cells_planned']}",
-        )
-    return table
-
-
-@stores.command("check")
-def check(store: Where = None, as_json: AsJson = False) -> None:
-    """Look whether parts are damaged or missing, without making anything again.
-
-    Exit status: 0 whole, 1 something is torn. `tidemark verify` proves the numbers, too.
-    """
-    from tidemark.cli.verify import print_findings
-    from tidemark.results.files import sizes
-    from tidemark.results.finding import by_weight
-    from tidemark.results.overview import manifest_problems, unfinished_files
-
-    where = opened(_uri(store))
-    manifests = {path: where.files.read(path) for path in where.files.list("manifests")}
-    torn = where.torn()
-    listed = sizes(where.files)
-    found = by_weight([*unfinished_files(listed, torn), *manifest_problems(manifests, listed)])
-    wrong = sum(one.level == "wrong" for one in found)
-    if as_json:
-        document = {"store": where.uri, "exit_status": int(bool(wrong)), "files": len(listed),
-                    "findings": [one.document() for one in found]}  # fmt: skip
-        typer.echo(json.dumps(document, indent=2))
-    else:
-        print_findings(Console(highlight=False), found)
-        verdict = f"{wrong} wrong" if wrong else "nothing is torn"
-        typer.echo(f"{len(listed)} files, {len(manifests)} finished runs: {verdict}")
-    raise typer.Exit(int(bool(wrong)))

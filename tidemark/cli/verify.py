@@ -15,11 +15,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tidemark.cli.stores import opened
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.genai_bench_output import read_pass
 from tidemark.results.finding import LEVELS, Finding
 from tidemark.results.rebuild import Readers
-from tidemark.results.store import open_store
 from tidemark.results.verify import Verification, verify
 
 __all__ = ["READERS_OF_ENGINES", "print_findings", "verify_store"]
@@ -36,7 +36,7 @@ def verify_store(uri: str, *, run: str | None, as_json: bool, jobs: int | None) 
     """Verify a store, print what was found, and return the exit status."""
     with _progress() as on_progress:
         done = verify(
-            partial(open_store, uri),
+            partial(opened, uri),
             READERS_OF_ENGINES,
             run=run,
             jobs=jobs,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tidemark.results.finding import Finding
@@ -33,6 +33,15 @@ class Unjudged:
     attempt_id: str
     run_id: str
     round: str | None
+
+    @property
+    def folder(self) -> str:
+        """Where its raw output lies."""
+        return f"raw/{self.cell_id}/{self.attempt_id}"
+
+    def document(self) -> dict[str, Any]:
+        """The attempt as JSON values."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

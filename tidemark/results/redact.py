@@ -58,7 +58,7 @@ _OPTION = (
 # the rest of a document whose string has just ended.
 _HARMLESS = (
     r"(?!env:[A-Za-z_]|file:/|\$|<|\*\*\*|\[REDACTED\]|\s*[,:\[\]{}()]"
-    r"|(?:null|None|NaN|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
+    r"|(?:null|None|NaN|-?Infinity|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
     r"(?![A-Za-z0-9_-]))"
 )
 _QUOTE = r"""\\{0,3}["']"""
