@@ -217,6 +217,7 @@ class Store:
         for name, data in kept.files.items():
             self._keep(f"{stored.raw_folder}/{name}", data)
         self._keep(stored.requests_part, self._requests(attempt.row, attempt.requests))
+        self._known.add(stored.requests_part)
         if attempt.timeline:
             points = timeline_table(**identity, points=attempt.timeline)
             path = stored.requests_part.replace("requests/", "timeline/", 1)
@@ -232,7 +233,8 @@ class Store:
         """
         stored = self.stored(row)
         written = self._requests(row, requests)
-        self._keep(stored.requests_part, written)
+        if stored.requests_part not in self._known:
+            self._keep(stored.requests_part, written)
         if row["floor_json"] is not None:
             self._keep(f"{stored.raw_folder}/{FLOOR_FILE}", row["floor_json"].encode())
         table = cell_table(
@@ -405,7 +407,8 @@ class Store:
         stock = take_stock(self._files.list("cells"), self._files.list("requests"))
         self._known.update(stock.cells)
         for torn in stock.torn:
-            _logger.warning("not read as a result: %s", torn)
+            if not torn.path.startswith("requests/"):  # those only wait to be judged
+                _logger.warning("not read as a result: %s", torn)
         return stock
 
     def _read(
