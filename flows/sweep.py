@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 from prefect import flow
 from prefect.runtime import flow_run
 
-from tasks.cells import called_off, measure_cell, open_session
+from tasks.cells import Measured, measure_cells
 from tasks.floors import measure_floors
-from tasks.preflight import preflight
-from tasks.progress import RunProgress, expected_steps
+from tasks.ownership import own_round
+from tasks.preflight import check_store
+from tasks.progress import RunProgress
 from tasks.prove import prove_cells
 from tasks.report import SweepOutcome, finish_run
+from tasks.resume import resume_round
 from tasks.room import open_room
 from tidemark.errors import TidemarkError
 from tidemark.plan.sweep import SweepPlan
@@ -31,6 +34,7 @@ async def sweep(
     plan: SweepPlan,
     store: str | None = None,
     round: str | None = None,
+    reuse_valid: bool = False,
     only: list[str] | None = None,
 ) -> SweepOutcome:
     """Measure every cell of a plan, keep the results, and report.
@@ -38,39 +42,47 @@ async def sweep(
     Args:
         plan: What to measure.
         store: Where results are kept: a path, file:// or s3://. Left out: as configured.
-        round: Name of the occasion of measuring. Left out: a new one.
+        round: Name of the occasion of measuring. Finished valid cells of the same round are not
+            measured again. Left out: a new one.
+        reuse_valid: Take over valid cells of other rounds too. Needs a plan that says what is
+            behind the endpoint.
         only: Beginnings of cell ids: measure only these cells. Left out: all.
     """
     started_at = datetime.now(UTC)
 
     # 1. Resolve all that the plan names; refuse what cannot work.
-    room = open_room(plan, store=store, round=round, only=only)
+    room = open_room(plan, store=store, round=round, only=only, reuse_valid=reuse_valid)
+    progress = RunProgress()
 
     with room.workspace():
-        # 2. One look at engine, tokenizer, store and service, before any load.
-        probe = await preflight(room)
+        # 2. See that results can be kept, and own the round while it is worked on.
+        await check_store(room)
+        async with own_round(room, progress) as room:
+            # 3. What the round already has is not measured again.
+            resumed = await resume_round(room)
+            measured: list[Measured] = list(resumed.unjudged)
+            broken: BaseException | None = None
 
-        # 3. Measure cell after cell; each is kept the moment it is there.
-        expected = {scenario: probe.service_time_s(scenario) for scenario in plan.scenarios}
-        progress = RunProgress(expected_steps(plan, room.cells, expected))
-        attempts, broken = [], None
-        try:
-            async with open_session(room, progress, expected) as session:
-                for cell in room.cells:
-                    if called_off():
-                        break
-                    attempts += await measure_cell(room, session, cell, progress)
-        except TidemarkError as error:
-            broken = error  # the cells before it are results all the same
+            # 4. One look at the service, then cell after cell; each is kept once it is there.
+            try:
+                async for attempt in measure_cells(room, resumed.to_measure, progress):
+                    measured.append(attempt)  # noqa: PERF401 (an error must not lose them)
+            except TidemarkError as error:
+                if not measured:
+                    raise
+                broken = error  # the cells before it are results all the same
+            except asyncio.CancelledError as error:
+                room.stop.ask("the flow run was cancelled")
+                broken = error
 
-        # 4. What the client machine itself adds at these loads.
-        floors = await measure_floors(room, attempts, progress)
+            # 5. What the client machine itself adds at these loads.
+            floors = await measure_floors(room, measured, progress)
 
-        # 5. Judge, and keep the rows.
-        kept = await prove_cells(room, attempts, floors)
+            # 6. Judge, and keep the rows.
+            kept = await prove_cells(room, measured, floors)
 
-        # 6. The run's row, its manifest, and five lines.
-        outcome = await finish_run(room, kept, started_at)
-        if broken is not None:
-            raise broken
-        return outcome
+            # 7. The run's row, its manifest, and five lines.
+            outcome = await finish_run(room, resumed.reused, kept, started_at)
+            if broken is not None:
+                raise broken
+            return outcome

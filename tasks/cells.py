@@ -3,69 +3,67 @@
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import task_run
 
 from tasks.log import logger
-from tasks.progress import RunProgress, cell_step
+from tasks.preflight import preflight
+from tasks.progress import RunProgress, cell_step, expected_steps
 from tasks.room import Room
 from tidemark.engines.process import EngineSession, Progress, Standby
 from tidemark.engines.protocol import RawAttempt
 from tidemark.plan.cells import Cell
 from tidemark.results.client_floor import Floor
-from tidemark.results.context import AttemptContext
-from tidemark.results.floor import apply_floor
+from tidemark.results.context import AttemptContext, RunContext
 from tidemark.results.layout import attempt_id
-from tidemark.results.metrics import CellMetrics, summarise
+from tidemark.results.metrics import CellMetrics
+from tidemark.results.proof import measured_metrics, proved_row
+from tidemark.results.record import Evidence, record_of
 from tidemark.results.requests import CellRaw
-from tidemark.results.rows import cell_row
 from tidemark.results.store import Attempt
-from tidemark.results.verdict import judge
 
-__all__ = [
-    "CALLED_OFF",
-    "STANDBY",
-    "Measured",
-    "attempt_of",
-    "called_off",
-    "cell_line",
-    "measure_cell",
-    "open_session",
-    "unless_called_off",
-]
+__all__ = ["STANDBY", "Measured", "cell_line", "measure_cell", "measure_cells", "open_session"]
 
-T = TypeVar("T")
 TRIES = 2
 STANDBY: ContextVar[Standby | None] = ContextVar("tidemark_standby", default=None)
 """An engine that was started ahead of the flow, if there is one."""
-CALLED_OFF: ContextVar[Callable[[], bool]] = ContextVar("tidemark_called_off", default=bool)
-"""Whether the run is to end now, with the cells it has; the terminal sets it."""
-STOP_POLL_S = 0.1
 
 
 @dataclass(frozen=True)
 class Measured:
-    """A cell that was measured and whose raw output is kept; its verdict is still to come."""
+    """A cell that was measured and whose raw output is kept; its verdict is still to come.
 
+    `run` is the run that measured it: another than this one where that one did not live to judge.
+    """
+
+    run: RunContext
     context: AttemptContext
     raw: CellRaw
     metrics: CellMetrics
-    files: dict[str, bytes]
-    engine_context: dict[str, Any]
+    evidence_sha256: str
+
+    @classmethod
+    def of(cls, room: Room, evidence: Evidence) -> Measured:
+        """What an earlier run of the round measured, read from what it kept."""
+        raw = room.engine.read(evidence.files, evidence.engine_context)
+        metrics = measured_metrics(evidence.run, raw)
+        return cls(evidence.run, evidence.attempt, raw, metrics, evidence.sha256)
 
     @property
     def key(self) -> str:
         """Tells this attempt from every other of the run, as the names of its parts do."""
         return f"{self.context.cell.cell_id}-{self.context.attempt_id}"
+
+    def row(self, floor: Floor | None = None) -> dict[str, Any]:
+        """The row of the attempt, under its client floor if one is known."""
+        return proved_row(self.run, self.context, self.raw, self.metrics, floor)
 
     def __repr__(self) -> str:
         return f"Measured({self.context.cell.scenario}, {self.context.attempt_id})"
@@ -83,9 +81,9 @@ def cell_line(room: Room, cell: Cell) -> str:
 
 
 def open_session(
-    room: Room, progress: RunProgress, expected_e2e_s: dict[str, float]
+    room: Room, cells: Sequence[Cell], progress: RunProgress, expected_e2e_s: dict[str, float]
 ) -> EngineSession:
-    """The engine, ready to be asked for the cells of the run in their order."""
+    """The engine, ready to be asked for these cells in their order."""
 
     def on_progress(moment: Progress) -> None:
         if moment.cell is not None and moment.requests:
@@ -94,7 +92,7 @@ def open_session(
     return EngineSession(
         room.engine,
         room.plan,
-        room.cells,
+        cells,
         directory=room.directory,
         secrets=room.secrets,
         seed=room.seed,
@@ -102,6 +100,26 @@ def open_session(
         standby=STANDBY.get(),
         on_progress=on_progress,
     )
+
+
+async def measure_cells(
+    room: Room, cells: Sequence[Cell], progress: RunProgress
+) -> AsyncIterator[Measured]:
+    """Measure cells one after another, after one look at the service; all attempts, as they come.
+
+    Ends early when the run is asked to stop.
+    """
+    if not cells or room.stop.asked:
+        return
+    probe = await preflight(room)
+    expected = {scenario: probe.service_time_s(scenario) for scenario in room.plan.scenarios}
+    progress.expected_s = expected_steps(room.plan, cells, expected)
+    async with open_session(room, cells, progress, expected) as session:
+        for cell in cells:
+            if room.stop.asked:
+                return
+            for measured in await measure_cell(room, session, cell, progress):
+                yield measured
 
 
 @task(
@@ -124,7 +142,7 @@ async def measure_cell(
         created_at = datetime.now(UTC)
         watching = asyncio.create_task(_publish(progress))
         try:
-            attempt = await unless_called_off(session.measure(cell))
+            attempt = await room.stop.unless_asked(session.measure(cell))
         finally:
             watching.cancel()
         if attempt is None:
@@ -142,24 +160,6 @@ async def measure_cell(
     return attempts
 
 
-def called_off() -> bool:
-    """Whether the run is to end now, with the cells it has."""
-    return CALLED_OFF.get()()
-
-
-async def unless_called_off(measuring: Coroutine[Any, Any, T]) -> T | None:
-    """What is measured, or None when the run was called off meanwhile."""
-    work = asyncio.create_task(measuring)
-    while not work.done():
-        if called_off():
-            work.cancel()
-            with suppress(asyncio.CancelledError):
-                await work
-            return None
-        await asyncio.wait([work], timeout=STOP_POLL_S)
-    return await work
-
-
 async def _publish(progress: RunProgress) -> None:
     while True:
         await progress.publish()
@@ -169,16 +169,10 @@ async def _publish(progress: RunProgress) -> None:
 def _keep(room: Room, attempt: RawAttempt, number: int, created_at: datetime) -> Measured:
     """Redact, then read: rows come from what is kept, so they can be rebuilt from it."""
     files = {name: room.redactor.data(content) for name, content in attempt.files.items()}
+    engine_context = {name: room.redactor.tree(value) for name, value in attempt.context.items()}
     finished_at = datetime.now(UTC)
-    raw = room.engine.read(files, attempt.context)
-    metrics = summarise(
-        raw, task=room.plan.task, slo=room.plan.slo, token_counts=room.plan.token_counts
-    )
+    raw = room.engine.read(files, engine_context)
     cell = attempt.cell
-    command = (
-        f"tidemark sweep run:{room.context.run_id} --store {room.store.uri} "
-        f"--cell {cell.cell_id[:12]}"
-    )
     context = AttemptContext(
         cell=cell,
         attempt_id=attempt_id(room.context.run_id, cell.repeat_idx, number),
@@ -187,24 +181,21 @@ def _keep(room: Room, attempt: RawAttempt, number: int, created_at: datetime) ->
         finished_at=finished_at,
         try_idx=number,
         task_run_id=task_run.id,
-        reproduce=command,
+        reproduce=(
+            f"tidemark sweep run:{room.context.run_id} --store {room.store.uri} "
+            f"--cell {cell.cell_id[:12]}"
+        ),
         resources={"seed": attempt.context.get("run_seed")},
     )
-    measured = Measured(context, raw, metrics, files, dict(attempt.context))
-    room.store.put_evidence(attempt_of(room, measured))
-    return measured
-
-
-def attempt_of(room: Room, measured: Measured, floor: Floor | None = None) -> Attempt:
-    """What the store keeps of a measured cell, under the client floor if it is known."""
-    metrics, context = measured.metrics, measured.context
-    metrics = apply_floor(metrics, floor, concurrency=context.cell.concurrency, raw=measured.raw)
-    if floor is not None:
-        context = replace(context, floor=json.loads(floor.to_json()))
-    verdict = judge(measured.raw, metrics, context.cell, room.plan)
-    return Attempt(
-        row=cell_row(room.context, context, measured.raw, metrics, verdict),
-        requests=measured.raw.rows,
-        raw_files=measured.files,
-        raw_context=measured.engine_context,
+    metrics = measured_metrics(room.context, raw)
+    room.check_owner()
+    kept = room.store.put_evidence(
+        Attempt(
+            row=proved_row(room.context, context, raw, metrics),
+            requests=raw.rows,
+            raw_files=files,
+            raw_context=engine_context,
+            record=record_of(room.context, context),
+        )
     )
+    return Measured(room.context, context, raw, metrics, kept)

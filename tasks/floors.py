@@ -8,7 +8,7 @@ from functools import partial
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.cells import Measured, attempt_of, called_off, unless_called_off
+from tasks.cells import Measured
 from tasks.log import logger
 from tasks.progress import RunProgress
 from tasks.room import Room
@@ -40,14 +40,14 @@ async def measure_floors(
         bound: Floor | None = None
         ordered = sorted(group, key=lambda measured: -_load_of(measured))
         for number, measured in enumerate(ordered):
-            if bound is not None and _settled(room, measured, bound):
+            if bound is not None and _settled(measured, bound):
                 floors[measured.key] = bound
                 continue
             load = _floor_load(room, measured)
             if load is None:
                 continue
             floor = known.find(load, str(room.plan.tokenizer))
-            if floor is None and called_off():
+            if floor is None and room.stop.asked:
                 continue
             if floor is None:
                 progress.step(
@@ -57,7 +57,7 @@ async def measure_floors(
                 )
                 await progress.publish(force=True)
                 try:
-                    floor = await unless_called_off(
+                    floor = await room.stop.unless_asked(
                         measure_floor(
                             room.engine,
                             room.plan,
@@ -97,13 +97,12 @@ def _load_of(measured: Measured) -> int:
     return cell.concurrency * cell.batch_size
 
 
-def _settled(room: Room, measured: Measured, bound: Floor) -> bool:
+def _settled(measured: Measured, bound: Floor) -> bool:
     """Whether a floor of a heavier load already shows every metric of this cell to stand."""
     rate = measured.metrics.value("request_rate_rps")
     if rate is None or bound.request_rate_rps is None or rate > bound.request_rate_rps:
         return False
-    row = attempt_of(room, measured, bound).row
-    return all(stat["validity"] in SETTLED for stat in row["metrics"])
+    return all(stat["validity"] in SETTLED for stat in measured.row(bound)["metrics"])
 
 
 def _floor_load(room: Room, measured: Measured) -> FloorLoad | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from uuid import UUID
@@ -38,13 +38,12 @@ OBSERVER: ContextVar[Callable[[ProgressReport], None] | None] = ContextVar(
 class RunProgress:
     """Progress of one run, weighted by how long each step is expected to take.
 
-    `expected_s` maps the name of a step to its expected seconds; steps are finished one by one.
+    `expected_s` maps the name of a step to its expected seconds, once it is known; steps are
+    finished one by one.
     """
 
-    def __init__(
-        self, expected_s: dict[str, float], clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.expected_s = dict(expected_s)
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.expected_s: dict[str, float] = {}
         self.clock = clock
         self.started = clock()
         self._done: dict[str, float] = {}
@@ -113,7 +112,7 @@ def cell_step(cell: Cell) -> str:
 
 
 def expected_steps(
-    plan: SweepPlan, cells: tuple[Cell, ...], service_time_s: dict[str, float]
+    plan: SweepPlan, cells: Sequence[Cell], service_time_s: Mapping[str, float]
 ) -> dict[str, float]:
     """How long each step should take, in seconds, for the bar and the time left."""
     steps = {}

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from tasks.cells import Measured, attempt_of
+from tasks.cells import Measured
 from tasks.room import Room
 from tidemark.results.client_floor import Floor
 from tidemark.results.store import StoredAttempt
@@ -22,7 +22,12 @@ async def prove_cells(
 ) -> list[StoredAttempt]:
     """Judge every attempt under its client floor, and write its row; the row makes it a result."""
     kept = []
+    room.check_owner()
     for measured in attempts:
-        attempt = attempt_of(room, measured, floors.get(measured.key))
-        kept.append(await asyncio.to_thread(room.store.put_cell, attempt))
+        row = measured.row(floors.get(measured.key))
+        kept.append(
+            await asyncio.to_thread(
+                room.store.put_verdict, row, measured.raw.rows, measured.evidence_sha256
+            )
+        )
     return kept

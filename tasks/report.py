@@ -16,7 +16,7 @@ from tasks.room import Room
 from tidemark.history.report import five_lines, markdown
 from tidemark.results.context import RunOutcome
 from tidemark.results.rows import run_row
-from tidemark.results.store import StoredAttempt
+from tidemark.results.store import StoredAttempt, with_reuse
 
 __all__ = ["SweepOutcome", "conclude", "finish_run"]
 
@@ -36,8 +36,15 @@ class SweepOutcome:
     cells: tuple[dict[str, Any], ...]
 
 
-def conclude(cells: Sequence[dict[str, Any]], planned: int) -> tuple[str, int]:
-    """(outcome, exit status) of a run from the rows of its cells' last attempts."""
+def conclude(
+    cells: Sequence[dict[str, Any]], planned: int, *, stopped: bool = False
+) -> tuple[str, int]:
+    """(outcome, exit status) of a run from the rows of its cells' last attempts.
+
+    `stopped` says that the run was ended before it had all of them.
+    """
+    if stopped and len(cells) < planned:
+        return "cancelled", PARTIAL
     good = [row for row in cells if row["validity"] == "valid" and not row["needs_attention"]]
     bad = [row for row in cells if row["validity"] == "invalid" or row["needs_attention"]]
     if not good and (bad or not cells):
@@ -51,14 +58,17 @@ def conclude(cells: Sequence[dict[str, Any]], planned: int) -> tuple[str, int]:
 
 @task(name="report", cache_policy=NO_CACHE)
 async def finish_run(
-    room: Room, kept: Sequence[StoredAttempt], started_at: datetime
+    room: Room,
+    reused: Sequence[StoredAttempt],
+    kept: Sequence[StoredAttempt],
+    started_at: datetime,
 ) -> SweepOutcome:
     """Write the run's row and, last, its manifest; say in five lines what came of it."""
-    last: dict[tuple[str, int], dict[str, Any]] = {}
-    for stored in kept:
-        last[stored.row["cell_id"], stored.row["repeat_idx"]] = stored.row
-    cells = tuple(last.values())
-    outcome, exit_status = conclude(cells, len(room.cells))
+    parts: dict[tuple[str, int], StoredAttempt] = {}
+    for stored in (*reused, *kept):
+        parts[stored.row["cell_id"], stored.row["repeat_idx"]] = stored
+    cells = sorted((stored.row for stored in parts.values()), key=lambda row: row["order_idx"])
+    outcome, exit_status = conclude(cells, len(room.cells), stopped=room.stop.asked)
     row = run_row(
         room.context,
         RunOutcome(
@@ -67,16 +77,20 @@ async def finish_run(
             started_at=started_at,
             finished_at=datetime.now(UTC),
             cells_planned=len(room.cells),
+            notes=(f"ended early: {room.stop.reason}",) if room.stop.asked else (),
         ),
         cells,
     )
+    room.check_owner()
     run_part = await asyncio.to_thread(room.store.put_run, row)
     await asyncio.to_thread(
         room.store.put_manifest,
         room.context.run_id,
         run_part=run_part,
-        cell_parts=[stored.cell_part for stored in kept],
+        cell_parts=sorted({stored.cell_part for stored in (*reused, *kept)}),
+        contents={"round": room.context.round, "plan_hash": room.context.plan_hash},
     )
+    cells = with_reuse(row, cells)
     lines = five_lines(row, cells)
     await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
     return SweepOutcome(
@@ -86,5 +100,5 @@ async def finish_run(
         store=room.store.uri,
         five_lines=lines,
         run=row,
-        cells=cells,
+        cells=tuple(cells),
     )

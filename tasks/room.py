@@ -16,19 +16,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 
 from tasks.log import logger
+from tasks.stop import STOP, Stop
 from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
 from tidemark.errors import StoreError
-from tidemark.plan.advice import check_runnable
+from tidemark.plan.advice import check_reuse, check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash
 from tidemark.results.context import Harness, RunContext
+from tidemark.results.lease import Lease
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store, open_store
 
@@ -52,6 +54,14 @@ class Room:
     redactor: Redactor
     directory: Path
     seed: int
+    stop: Stop
+    reuse_valid: bool = False
+    lease: Lease | None = None
+
+    def check_owner(self) -> None:
+        """Raises LeaseLost when another run owns the round by now: nothing more is written."""
+        if self.lease is not None:
+            self.lease.check()
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
@@ -95,12 +105,14 @@ def open_room(
     store: str | None,
     round: str | None,
     only: Sequence[str] | None = None,
+    reuse_valid: bool = False,
     environ: Mapping[str, str] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Room:
     """Resolve all that a plan names. Raises TidemarkError before anything is started."""
     environ = os.environ if environ is None else environ
     check_runnable(plan)
+    check_reuse(plan, reuse_valid)
     config = load_config(environ, Path.cwd())
     lent = lend(plan.endpoint.secrets, environ, read_text)
     created_at = now()
@@ -109,7 +121,7 @@ def open_room(
     redactor = Redactor(lent.values())
     context = RunContext(
         run_id=run_id,
-        round=round or run_id,
+        round=round or _round(trigger, reference) or run_id,
         plan=plan,
         plan_hash=plan_hash(plan),
         created_at=created_at,
@@ -131,7 +143,19 @@ def open_room(
         redactor=redactor,
         directory=config.spool / run_id,
         seed=random_source.randbits(30),
+        stop=STOP.get() or Stop(),
+        reuse_valid=reuse_valid,
     )
+
+
+def _round(trigger: str, reference: str | None) -> str | None:
+    """The round of a run that was given none: its schedule's time, or the run of a deployment.
+
+    A flow run that is tried again is the same occasion, and goes on where it stopped.
+    """
+    if trigger == "schedule":
+        return reference
+    return str(flow_run.id) if deployment.id else None
 
 
 def _trigger() -> tuple[str, str | None]:

@@ -18,7 +18,8 @@ import pytest
 from tidemark.plan.cells import Cell, cells
 from tidemark.plan.sweep import SweepPlan, plan_hash
 from tidemark.results.layout import attempt_id
-from tidemark.results.metrics import summarise
+from tidemark.results.proof import measured_metrics, proved_row
+from tidemark.results.record import record_of
 from tidemark.results.requests import CellRaw, RequestRow, Window
 from tidemark.results.rows import (
     AttemptContext,
@@ -26,10 +27,8 @@ from tidemark.results.rows import (
     Row,
     RunContext,
     TimelinePoint,
-    cell_row,
 )
 from tidemark.results.store import Attempt
-from tidemark.results.verdict import judge
 
 MEASURED_AT = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
@@ -111,12 +110,11 @@ def cell(plan: SweepPlan) -> Cell:
 
 
 @pytest.fixture
-def make_row(run: RunContext, cell: Cell, raw: CellRaw) -> Callable[..., Row]:
-    """Makes the row of a try at the cell: make_row(try_idx)."""
+def make_context(run: RunContext, cell: Cell) -> Callable[..., AttemptContext]:
+    """Makes a try at the cell: make_context(try_idx)."""
 
-    def make(try_idx: int = 0) -> Row:
-        metrics = summarise(raw, task=cell.task, slo=run.plan.slo, token_counts="server")
-        context = AttemptContext(
+    def make(try_idx: int = 0) -> AttemptContext:
+        return AttemptContext(
             cell=cell,
             attempt_id=attempt_id(run.run_id, cell.repeat_idx, try_idx),
             created_at=MEASURED_AT,
@@ -124,13 +122,29 @@ def make_row(run: RunContext, cell: Cell, raw: CellRaw) -> Callable[..., Row]:
             try_idx=try_idx,
             reproduce="tidemark sweep plan.yaml --cell 1",
         )
-        return cell_row(run, context, raw, metrics, judge(raw, metrics, cell, run.plan))
 
     return make
 
 
 @pytest.fixture
-def make_attempt(make_row: Callable[..., Row], raw: CellRaw) -> Callable[..., Attempt]:
+def make_row(
+    run: RunContext, make_context: Callable[..., AttemptContext], raw: CellRaw
+) -> Callable[..., Row]:
+    """Makes the row of a try at the cell: make_row(try_idx)."""
+
+    def make(try_idx: int = 0) -> Row:
+        return proved_row(run, make_context(try_idx), raw, measured_metrics(run, raw))
+
+    return make
+
+
+@pytest.fixture
+def make_attempt(
+    run: RunContext,
+    make_row: Callable[..., Row],
+    make_context: Callable[..., AttemptContext],
+    raw: CellRaw,
+) -> Callable[..., Attempt]:
     """Makes a try at the cell, complete with raw output: make_attempt(try_idx)."""
 
     def make(try_idx: int = 0) -> Attempt:
@@ -139,6 +153,7 @@ def make_attempt(make_row: Callable[..., Row], raw: CellRaw) -> Callable[..., At
             requests=raw.rows,
             raw_files={"run.json": b'{"run": 1}\n', "logs/engine.log": b"INFO ready\n" * 100},
             raw_context={"exit_status": 0},
+            record=record_of(run, make_context(try_idx)),
             timeline=(TimelinePoint("server", "running", "1", 0.0, 4.0),),
         )
 

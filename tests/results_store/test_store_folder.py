@@ -115,7 +115,7 @@ def test_raw_output_is_kept_compressed_with_a_record(
     stored = store.put_cell(Attempt(row=attempt.row, requests=attempt.requests, raw_files=files))
     folder = root / stored.raw_folder
     assert gzip.decompress((folder / "logs/engine.log.gz").read_bytes()) == b"INFO ready\n" * 100
-    record = store.attempt_record(attempt.row["cell_id"], attempt.row["attempt_id"])
+    record = json.loads((folder / "attempt.json").read_bytes())
     listed = {entry["name"]: entry for entry in record["files"]}
     assert set(listed) == {"run.json", "logs/engine.log", "attempt.json"}
     assert listed["run.json"]["sha256"] == hashlib.sha256(b'{"run": 1}\n').hexdigest()
@@ -206,7 +206,7 @@ def test_a_writer_killed_between_parts_leaves_no_result_and_can_be_repeated(
         store = open_store(str(root))
         assert store.cells().num_rows == 0
         assert store.requests().num_rows == 0
-        assert store.find_cells("2026-11-21", make_attempt().row["cell_id"]) == []
+        assert store.find_cells([make_attempt().row["cell_id"]], "2026-11-21") == []
     assert [len(open_store(str(root)).torn()) for root in roots] == [0, 0, 1, 1]
     assert "its cell is missing" in open_store(str(roots[-1])).torn()[0].reason
     for root in roots:
@@ -297,10 +297,10 @@ def test_cells_are_found_by_round_and_id(
     for attempt in (make_attempt(2), earlier, other):
         store.put_cell(attempt)
     cell_id = make_row()["cell_id"]
-    found = store.find_cells("2026-11-21", cell_id)
+    found = store.find_cells([cell_id], "2026-11-21")
     assert [row["try_idx"] for row in found] == [0, 2]
-    assert store.find_cells("another", cell_id)[0]["try_idx"] == 1
-    assert store.find_cells("2026-11-21", "f00") == []
+    assert store.find_cells([cell_id], "another")[0]["try_idx"] == 1
+    assert store.find_cells(["f00"], "2026-11-21") == []
     assert store.cells(where=ds.field("round") == "another").num_rows == 1
 
 

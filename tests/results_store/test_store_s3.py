@@ -44,15 +44,15 @@ def test_what_is_put_comes_back(store: Store, run: RunContext, make_attempt: Mak
     first, second = store.put_cell(make_attempt(0)), store.put_cell(make_attempt(1))
     assert store.cells().to_pylist() == [first.row, second.row]
     assert store.requests(attempt_id=first.row["attempt_id"]).num_rows == 200
-    assert len(store.find_cells("2026-11-21", first.row["cell_id"])) == 2
+    assert len(store.find_cells([first.row["cell_id"]], "2026-11-21")) == 2
     outcome = RunOutcome(outcome="complete", exit_status=0, finished_at=run.created_at)
     part = store.put_run(run_row(run, outcome, [first.row]))
     assert store.runs().num_rows == 0
     store.put_manifest("run-1", run_part=part, cell_parts=[first.cell_part, second.cell_part])
     assert store.runs()["run_id"].to_pylist() == ["run-1"]
-    assert store.attempt_record(first.row["cell_id"], first.row["attempt_id"])["context"] == {
-        "exit_status": 0
-    }
+    evidence = store.evidence(first.row["cell_id"], first.row["attempt_id"])
+    assert evidence.engine_context == {"exit_status": 0}
+    assert evidence.run == run
     assert store.torn() == ()
 
 

@@ -89,8 +89,16 @@ def sweep(
     file: PlanFile,
     store: Store = None,
     round_name: Annotated[
-        str | None, typer.Option("--round", help="Name of the occasion. Default: a new one.")
+        str | None,
+        typer.Option(
+            "--round",
+            help="Name of the occasion: finished valid cells of the same round are not measured "
+            "again. Default: a new one.",
+        ),
     ] = None,
+    reuse_valid: Annotated[
+        bool, typer.Option("--reuse-valid", help="Take over valid cells of other rounds too.")
+    ] = False,
     url: Url = None,
     model: Model = None,
     tokenizer: Tokenizer = None,
@@ -109,7 +117,13 @@ def sweep(
     read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
     raise typer.Exit(
         run_sweep(
-            read, store=store, round_name=round_name, html=html, as_json=as_json, only=cell or ()
+            read,
+            store=store,
+            round_name=round_name,
+            html=html,
+            as_json=as_json,
+            only=cell or (),
+            reuse_valid=reuse_valid,
         )
     )
 

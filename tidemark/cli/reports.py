@@ -27,8 +27,7 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
         known = ", ".join(row["run_id"] for row in runs[-5:])
         raise StoreError(f"no run begins with {run_id}", uri, f"The latest are: {known}")
     run = chosen[-1]
-    cells = [row for row in store.cells().to_pylist() if row["run_id"] == run["run_id"]]
-    cells.sort(key=lambda row: (row["order_idx"], row["try_idx"]))
+    cells = sorted(store.run_cells(run), key=lambda row: row["order_idx"])
     if html is not None:
         if not html.absolute().parent.is_dir():
             raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")

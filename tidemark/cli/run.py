@@ -25,11 +25,13 @@ from tidemark.config import load_config
 from tidemark.engines.install import find
 from tidemark.engines.process import Standby, prestart
 from tidemark.errors import ConfigError
+from tidemark.plan.advice import check_reuse
 from tidemark.plan.manifest import PlanDocument
 
 if TYPE_CHECKING:
     from tasks.progress import ProgressReport
     from tasks.report import SweepOutcome
+    from tasks.stop import Stop
 
 __all__ = ["run_sweep"]
 
@@ -45,6 +47,7 @@ def run_sweep(
     html: Path | None,
     as_json: bool,
     only: Sequence[str] = (),
+    reuse_valid: bool = False,
 ) -> int:
     """Run the flow and print what came of it; returns the exit status."""
     console = Console(stderr=True, highlight=False)
@@ -52,6 +55,7 @@ def run_sweep(
         console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
     config = load_config(os.environ, Path.cwd())
     check_here(read.plan, store or read.store_uri or config.store, only)
+    check_reuse(read.plan, reuse_valid)
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")
     engine = find(read.plan.engine.name, config.engines)
@@ -61,7 +65,14 @@ def run_sweep(
     standby = prestart(engine, config.spool / f"standby-{uuid.uuid4().hex[:8]}")
     try:
         outcome = _run(
-            read, store or read.store_uri, round_name, list(only), standby, server, console
+            read,
+            store or read.store_uri,
+            round_name,
+            list(only),
+            reuse_valid,
+            standby,
+            server,
+            console,
         )
     except KeyboardInterrupt:
         console.print("interrupted; the requests and raw output of finished cells are in the store")
@@ -83,6 +94,12 @@ def run_sweep(
             + (f"; report in {html}" if html is not None else ""),
             soft_wrap=True,
         )
+        if len(outcome.cells) < outcome.run["cells_planned"]:
+            Console(highlight=False).print(
+                f"go on with the cells that are missing: the same command with "
+                f"--round {outcome.run['round']}",
+                soft_wrap=True,
+            )
     return outcome.exit_status
 
 
@@ -91,29 +108,35 @@ def _run(
     store: str | None,
     round_name: str | None,
     only: list[str],
+    reuse_valid: bool,
     standby: Standby,
     server: TemporaryServer | None,
     console: Console,
 ) -> SweepOutcome:
     from flows.sweep import sweep
-    from tasks.cells import CALLED_OFF, STANDBY
+    from tasks.cells import STANDBY
     from tasks.progress import OBSERVER
+    from tasks.stop import STOP, Stop
 
     if server is not None:
         server.wait()
     STANDBY.set(standby)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    stop = _Stop(console)
-    CALLED_OFF.set(stop.asked)
-    with _bar(console) as observer, stop, _without_tracebacks():
+    stop = Stop()
+    STOP.set(stop)
+    listener = _Listener(stop, console)
+    with _bar(console) as observer, listener, _without_tracebacks():
 
         def observe(report: ProgressReport) -> None:
-            stop.listen_to_sigterm()
+            listener.listen_to_sigterm()
             observer(report)
 
         OBSERVER.set(observe)
         try:
-            return asyncio.run(sweep(read.plan, store=store, round=round_name, only=only or None))
+            running = sweep(
+                read.plan, store=store, round=round_name, reuse_valid=reuse_valid, only=only or None
+            )
+            return asyncio.run(running)
         except RuntimeError as error:
             if not str(error).startswith("Failed to reach API"):
                 raise
@@ -124,16 +147,12 @@ def _run(
             ) from error
 
 
-class _Stop:
+class _Listener:
     """Ctrl-C or SIGTERM: the first ends the run with the cells it has, a second leaves at once."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, stop: Stop, console: Console) -> None:
+        self._stop = stop
         self._console = console
-        self._asked = False
-
-    def asked(self) -> bool:
-        """Whether the run is to end."""
-        return self._asked
 
     def __enter__(self) -> None:
         self._before = signal.signal(signal.SIGINT, self._heard)
@@ -146,10 +165,10 @@ class _Stop:
         if signal.getsignal(signal.SIGTERM) != self._heard:
             signal.signal(signal.SIGTERM, self._heard)
 
-    def _heard(self, *_: object) -> None:
-        if self._asked:
+    def _heard(self, number: int, _frame: object) -> None:
+        if self._stop.asked:
             raise KeyboardInterrupt
-        self._asked = True
+        self._stop.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
         self._console.print("stopping; finished cells are kept. Once more leaves at once")
 
 

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from tidemark.errors import RefusedError
 from tidemark.plan.endpoint import URL_REMEDY
+from tidemark.plan.identity import identity_known
 from tidemark.plan.problems import Problem, path_text, plan_error
 from tidemark.plan.request import request_warnings
 from tidemark.plan.scenario import parse_scenario
@@ -16,7 +18,7 @@ from tidemark.plan.tasks import API_PATHS, BATCH_TASKS, IMAGE_INPUT_TASKS
 if TYPE_CHECKING:
     from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["check_runnable", "warnings"]
+__all__ = ["check_reuse", "check_runnable", "warnings"]
 
 # Ends of a path that are an API's, not a service's: the engine's own path follows them.
 _API_ENDS = frozenset(
@@ -57,6 +59,16 @@ def check_runnable(plan: SweepPlan) -> None:
     problems = list(_missing(plan))
     if problems:
         raise plan_error(problems, None)
+
+
+def check_reuse(plan: SweepPlan, reuse_valid: bool) -> None:
+    """See that results of other rounds may stand for this plan's. Raises RefusedError if not."""
+    if reuse_valid and not identity_known(plan):
+        raise RefusedError(
+            "what is behind the endpoint may have changed since an earlier round",
+            "reuse_valid",
+            "Give endpoint.model and system.image_digest in the plan, or measure anew",
+        )
 
 
 def _missing(plan: SweepPlan) -> Iterator[Problem]:

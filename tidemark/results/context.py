@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tidemark.plan.cells import Cell
-    from tidemark.plan.sweep import SweepPlan
+from tidemark.plan.cells import Cell
+from tidemark.plan.sweep import SweepPlan
 
 __all__ = ["AttemptContext", "Harness", "RunContext", "RunOutcome", "TimelinePoint"]
 
@@ -68,7 +67,6 @@ class AttemptContext:
     finished_at: datetime | None = None
     try_idx: int = 0
     task_run_id: str | None = None
-    reused_from: str | None = None
     model_name: str | None = None
     reproduce: str | None = None
     floor: Mapping[str, Any] | None = None
@@ -84,7 +82,6 @@ class RunOutcome:
     finished_at: datetime
     started_at: datetime | None = None
     cells_planned: int = 0
-    cells_reused: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -39,6 +39,9 @@ class Files(Protocol):
     def create(self, path: str, data: bytes) -> None:
         """Put a file there, whole or not at all. Raises AlreadyThere if there is one."""
 
+    def replace(self, path: str, data: bytes) -> None:
+        """Put a file there, whole, in the place of one that may be there."""
+
     def read(self, path: str) -> bytes:
         """The bytes of a file. Raises StoreError if there is none."""
 
@@ -59,20 +62,13 @@ class LocalFiles:
 
     def create(self, path: str, data: bytes) -> None:
         target = self._folder / path
-        with _explained(str(target)):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Readers of data sets pass over names that begin with a dot.
-            temporary = target.parent / f".{uuid.uuid4().hex}.part"
-            try:
-                descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-                with os.fdopen(descriptor, "wb") as opened:
-                    opened.write(data)
-                    opened.flush()
-                    os.fsync(opened.fileno())
-                _name_exclusively(temporary, target)
-                _sync_folder(target.parent)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with _explained(str(target)), _finished(target, data) as temporary:
+            _name_exclusively(temporary, target)
+
+    def replace(self, path: str, data: bytes) -> None:
+        target = self._folder / path
+        with _explained(str(target)), _finished(target, data) as temporary:
+            temporary.replace(target)
 
     def read(self, path: str) -> bytes:
         target = self._folder / path
@@ -138,6 +134,10 @@ class S3Files:
                     if code not in _TRY_AGAIN or attempt == 4:
                         raise
 
+    def replace(self, path: str, data: bytes) -> None:
+        with _explained(f"s3://{self.root}/{path}"):
+            self.filesystem.pipe_file(f"{self.root}/{path}", data)
+
     def read(self, path: str) -> bytes:
         with _explained(f"s3://{self.root}/{path}"):
             data: bytes = self.filesystem.cat_file(f"{self.root}/{path}")
@@ -156,6 +156,24 @@ class S3Files:
     def _writer_of(self, key: str) -> str | None:
         metadata: Mapping[str, str] = self.filesystem.metadata(key, refresh=True)
         return metadata.get(_WRITER) or metadata.get(_WRITER.replace("-", "_"))
+
+
+@contextlib.contextmanager
+def _finished(target: Path, data: bytes) -> Iterator[Path]:
+    """A finished file beside the target, to be given its name; removed if it was not."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # Readers of data sets pass over names that begin with a dot.
+    temporary = target.parent / f".{uuid.uuid4().hex}.part"
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        with os.fdopen(descriptor, "wb") as opened:
+            opened.write(data)
+            opened.flush()
+            os.fsync(opened.fileno())
+        yield temporary
+        _sync_folder(target.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _name_exclusively(temporary: Path, target: Path) -> None:

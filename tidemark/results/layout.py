@@ -2,7 +2,7 @@
 
     cells/model=…/date=…/<cell_id>-<attempt_id>.parquet      the same below requests/ and timeline/
     runs/date=…/<run_id>.parquet
-    raw/<cell_id>/<attempt_id>/…                             beside an attempt.json
+    raw/<cell_id>/<attempt_id>/…                             beside an attempt.json, floor.json
     manifests/<run_id>.json                                  written last
 
 `model=` and `date=` are hive partitions: any reader of hive-partitioned parquet takes them as
@@ -23,6 +23,7 @@ from tidemark.errors import StoreError
 
 __all__ = [
     "ATTEMPT_FILE",
+    "FLOOR_FILE",
     "NO_MODEL",
     "PartName",
     "attempt_id",
@@ -35,6 +36,7 @@ __all__ = [
 ]
 
 ATTEMPT_FILE: Final = "attempt.json"
+FLOOR_FILE: Final = "floor.json"
 
 NO_MODEL: Final = "__HIVE_DEFAULT_PARTITION__"
 """What hive writes for NULL, and readers of it read as NULL."""

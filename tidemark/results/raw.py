@@ -42,12 +42,13 @@ def keep_raw(
     identity: Mapping[str, str],
     files: Mapping[str, bytes | Path],
     context: Mapping[str, Any],
+    record: Mapping[str, Any],
     redactor: Redactor,
 ) -> KeptRaw:
-    """The engine's files as they are kept, in the order of their names.
+    """The engine's files as they are kept, in the order of their names, `attempt.json` last.
 
-    `identity` (run, cell, attempt) and `context` (JSON values: exit status, times, versions) go
-    into `attempt.json`. The same input gives the same bytes.
+    `identity` (run, cell, attempt), `context` (JSON values: exit status, times, versions) and
+    `record` (of `record_of`) go into `attempt.json`. The same input gives the same bytes.
     """
     kept: dict[str, bytes] = {}
     described, left_out = [], []
@@ -66,9 +67,10 @@ def keep_raw(
                 "size_bytes": size,
             }
         )
-    document = {
+    document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
         **identity,
+        **{name: redactor.tree(value) for name, value in record.items()},
         "context": redactor.tree(dict(context)),
         "files": described,
         "not_kept": left_out,

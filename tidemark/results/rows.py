@@ -111,7 +111,19 @@ def cell_row(
 
 
 def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[str, Any]]) -> Row:
-    """The row of a run, with every column of `RUNS`, counting its cells' rows."""
+    """The row of a run, with every column of `RUNS`, counting its cells' rows.
+
+    Rows of another run are cells that were taken over from it.
+    """
+    counted = [
+        {
+            "cell_id": row["cell_id"],
+            "repeat_idx": row["repeat_idx"],
+            "attempt_id": row["attempt_id"],
+            "reused_from": None if row["run_id"] == run.run_id else row["run_id"],
+        }
+        for row in cell_rows
+    ]
     validities = Counter(row["validity"] for row in cell_rows)
     started_at = outcome.started_at
     row = {
@@ -129,7 +141,8 @@ def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[st
         "cells_invalid": validities["invalid"],
         "cells_inconclusive": validities["inconclusive"],
         "cells_failed": sum(row["status"] == "failed" for row in cell_rows),
-        "cells_reused": outcome.cells_reused,
+        "cells_reused": sum(cell["reused_from"] is not None for cell in counted),
+        "cells": counted,
         "outcome": outcome.outcome,
         "exit_status": outcome.exit_status,
         "notes": list(outcome.notes),
@@ -203,7 +216,6 @@ def _attempt_columns(attempt: AttemptContext) -> Row:
         "cell_id": cell.cell_id,
         "attempt_id": attempt.attempt_id,
         "task_run_id": attempt.task_run_id,
-        "reused_from": attempt.reused_from,
         "repeat_idx": cell.repeat_idx,
         "order_idx": cell.order_idx,
         "try_idx": attempt.try_idx,

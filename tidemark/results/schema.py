@@ -129,6 +129,11 @@ _MONEY_COLUMNS = [
     _column("billed", _MONEY, "currency", "what the bill says; NULL until one is read"),
 ]
 
+COUNTED_STRUCT: Final = pa.struct(
+    [("cell_id", _TEXT), ("repeat_idx", _WHOLE), ("attempt_id", _TEXT), ("reused_from", _TEXT)]
+)
+"""An attempt that a run counts; `reused_from` is the run that measured it, NULL for its own."""
+
 RUNS = pa.schema(
     [
         *_RUN_IDENTITY,
@@ -146,6 +151,7 @@ RUNS = pa.schema(
             cells_failed="cells the engine never delivered",
             cells_reused="cells taken from earlier in the round",
         ),
+        _column("cells", _listed(COUNTED_STRUCT), "", "the attempts that the run counts"),
         *_MONEY_COLUMNS,
         _column("outcome", _TEXT, "", "complete, partial, failed, cancelled or inconclusive"),
         _column("exit_status", pa.int32(), "1", "exit status the command ended with"),
@@ -201,7 +207,6 @@ CELLS = pa.schema(
             cell_id="SHA-256 of all that could change the measurement",
             attempt_id="this try at the cell",
             task_run_id="the orchestrator's task run",
-            reused_from="attempt_id this row was taken over from",
         ),
         _column("repeat_idx", _WHOLE, "1", "repeat of the sweep, from 0"),
         _column("order_idx", _WHOLE, "1", "place in the order of measuring, from 0"),

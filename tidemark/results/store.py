@@ -13,7 +13,7 @@ import json
 import logging
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -28,15 +28,23 @@ from tidemark.errors import AlreadyThere, StoreError
 from tidemark.results.context import TimelinePoint
 from tidemark.results.files import S3_OPTIONS, Files, LocalFiles, S3Files
 from tidemark.results.inventory import Inventory, Torn, take_stock
-from tidemark.results.layout import manifest_path, part_path, raw_path, run_path
+from tidemark.results.layout import (
+    ATTEMPT_FILE,
+    FLOOR_FILE,
+    manifest_path,
+    part_path,
+    raw_path,
+    run_path,
+)
 from tidemark.results.locations import FileLocation, Location, S3Location, parse_location
 from tidemark.results.raw import keep_raw
+from tidemark.results.record import Evidence, read_evidence
 from tidemark.results.redact import Json, Redactor
 from tidemark.results.requests import RequestRow
 from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
 from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of, timeline_table
 
-__all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store"]
+__all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
 
 _logger = logging.getLogger(__name__)
 
@@ -60,13 +68,14 @@ class Attempt:
     """What is to be kept of one attempt.
 
     `row` is from `rows.cell_row`. `raw_files` are the engine's files by name, as bytes or where
-    they lie; `raw_context` what they do not say, as JSON values.
+    they lie; `raw_context` what they do not say, as JSON values; `record` is from `record_of`.
     """
 
     row: Row
     requests: Sequence[RequestRow]
     raw_files: Mapping[str, bytes | Path] = field(default_factory=dict)
     raw_context: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
     timeline: Sequence[TimelinePoint] = ()
 
 
@@ -136,6 +145,11 @@ class Store:
         """The canonical location, without options."""
         return str(self.location)
 
+    @property
+    def files(self) -> Files:
+        """The files below the root, for what is no result."""
+        return self._files
+
     def probe(self) -> Probe:
         """Write, create again in vain, read, list and remove one small file.
 
@@ -167,15 +181,6 @@ class Store:
             notes = (f"the probe could not be removed: {error}",)
         return Probe(self.uri, time.monotonic() - begin, notes)
 
-    def put_evidence(self, attempt: Attempt) -> StoredAttempt:
-        """Keep raw output, requests and timeline of an attempt whose verdict is still to come.
-
-        Nothing reads it as a result until `put_cell` has followed, but nothing is lost either.
-        Raises AlreadyThere where a part is there with other bytes.
-        """
-        stored, _ = self._put_evidence(attempt)
-        return stored
-
     def put_cell(self, attempt: Attempt) -> StoredAttempt:
         """Keep one attempt: raw output, requests, timeline, and last the cell's own part.
 
@@ -183,39 +188,52 @@ class Store:
         are. Raises AlreadyThere if the attempt's cell part exists, or another part with other
         bytes.
         """
-        stored, finished = self._put_evidence(attempt)
-        self._files.create(stored.cell_part, parquet_bytes(finished))
-        return stored
+        return self.put_verdict(attempt.row, attempt.requests, self.put_evidence(attempt))
 
-    def _put_evidence(self, attempt: Attempt) -> tuple[StoredAttempt, pa.Table]:
-        row = attempt.row
-        cell_id, attempt_id = row["cell_id"], row["attempt_id"]
-        identity = {"run_id": row["run_id"], "cell_id": cell_id, "attempt_id": attempt_id}
-        place = (row["model_name"], _day(row["created_at"]), cell_id, attempt_id)
-        cell_part = part_path("cells", *place)
-        kept = keep_raw(identity, attempt.raw_files, attempt.raw_context, self._redactor)
-        requests = parquet_bytes(requests_table(**identity, rows=self._clean(attempt.requests)))
-        evidence = raw_path(cell_id, attempt_id)
-        finished = table_of(
-            CELLS,
-            [
-                {
-                    **self._redacted(row),
-                    "evidence_uri": evidence,
-                    "evidence_sha256": kept.evidence_sha256,
-                    "requests_sha256": hashlib.sha256(requests).hexdigest(),
-                }
-            ],
+    def put_evidence(self, attempt: Attempt) -> str:
+        """Keep raw output, requests and timeline of an attempt whose verdict is still to come.
+
+        Nothing reads it as a result until `put_verdict` has followed, but nothing is lost either.
+        Answers the evidence's SHA-256. Raises AlreadyThere where a part is there with other bytes.
+        """
+        identity = _identity(attempt.row)
+        stored = self.stored(attempt.row)
+        kept = keep_raw(
+            identity, attempt.raw_files, attempt.raw_context, attempt.record, self._redactor
         )
         for name, data in kept.files.items():
-            self._keep(raw_path(cell_id, attempt_id, name), data)
-        requests_part = part_path("requests", *place)
-        self._keep(requests_part, requests)
+            self._keep(f"{stored.raw_folder}/{name}", data)
+        self._keep(stored.requests_part, self._requests(attempt.row, attempt.requests))
         if attempt.timeline:
             points = timeline_table(**identity, points=attempt.timeline)
-            self._keep(part_path("timeline", *place), parquet_bytes(points))
-        stored = StoredAttempt(cell_part, requests_part, evidence, finished.to_pylist()[0])
-        return stored, finished
+            path = stored.requests_part.replace("requests/", "timeline/", 1)
+            self._keep(path, parquet_bytes(points))
+        return kept.evidence_sha256
+
+    def put_verdict(
+        self, row: Row, requests: Sequence[RequestRow], evidence_sha256: str
+    ) -> StoredAttempt:
+        """Make a result of an attempt whose evidence is kept: its floor, then its row.
+
+        Raises AlreadyThere if the attempt has a row.
+        """
+        stored = self.stored(row)
+        written = self._requests(row, requests)
+        self._keep(stored.requests_part, written)
+        if row["floor_json"] is not None:
+            self._keep(f"{stored.raw_folder}/{FLOOR_FILE}", row["floor_json"].encode())
+        finished = {
+            **self._redacted(row),
+            "evidence_uri": stored.raw_folder,
+            "evidence_sha256": evidence_sha256,
+            "requests_sha256": hashlib.sha256(written).hexdigest(),
+        }
+        table = table_of(CELLS, [finished])
+        self._files.create(stored.cell_part, parquet_bytes(table))
+        return replace(stored, row=table.to_pylist()[0])
+
+    def _requests(self, row: Row, requests: Sequence[RequestRow]) -> bytes:
+        return parquet_bytes(requests_table(**_identity(row), rows=self._clean(requests)))
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
@@ -301,18 +319,54 @@ class Store:
                 damaged.append(Torn(requests_part, reason))
         return (*stock.torn, *damaged)
 
-    def find_cells(self, round: str, cell_id: str) -> list[Row]:
-        """The rows of the complete attempts at a cell within a round, oldest first."""
-        paths = [p for p in self._complete().cells if _file_name(p).startswith(f"{cell_id}-")]
-        rows = self._read(paths, CELLS, pc.field("round") == round).to_pylist()
+    def find_cells(self, cell_ids: Collection[str], round: str | None = None) -> list[Row]:
+        """The rows of the complete attempts at some cells, oldest first; of one round if named."""
+        wanted = set(cell_ids)
+        paths = [
+            path for path in self._complete().cells if _file_name(path).partition("-")[0] in wanted
+        ]
+        where = None if round is None else pc.field("round") == round
+        rows = self._read(paths, CELLS, where).to_pylist()
         return sorted(rows, key=lambda row: (row["created_at"], row["attempt_id"]))
 
-    def attempt_record(self, cell_id: str, attempt_id: str) -> dict[str, Any]:
-        """What `attempt.json` beside the raw output of an attempt says."""
-        record: dict[str, Any] = json.loads(
-            self._files.read(raw_path(cell_id, attempt_id, "attempt.json"))
+    def stored(self, row: Row) -> StoredAttempt:
+        """Where the attempt of a row lies."""
+        cell_id, attempt_id = row["cell_id"], row["attempt_id"]
+        place = (row["model_name"], _day(row["created_at"]), cell_id, attempt_id)
+        return StoredAttempt(
+            cell_part=part_path("cells", *place),
+            requests_part=part_path("requests", *place),
+            raw_folder=raw_path(cell_id, attempt_id),
+            row=row,
         )
-        return record
+
+    def run_cells(self, run: Row) -> list[Row]:
+        """The rows of the cells that a run counts, those it took over from other runs too.
+
+        `reused_from` then names the run that measured them.
+        """
+        counted = {(cell["cell_id"], cell["attempt_id"]) for cell in run["cells"]}
+        rows = self.find_cells({cell_id for cell_id, _ in counted})
+        return with_reuse(
+            run, [row for row in rows if (row["cell_id"], row["attempt_id"]) in counted]
+        )
+
+    def attempts(self, cell_id: str) -> list[str]:
+        """The attempts at a cell whose raw output is complete, judged or not."""
+        last = f"/{ATTEMPT_FILE}"
+        paths = self._files.list(f"raw/{cell_id}")
+        return [path.removesuffix(last).rpartition("/")[2] for path in paths if path.endswith(last)]
+
+    def evidence(self, cell_id: str, attempt_id: str) -> Evidence:
+        """The raw output of an attempt, unpacked and checked against what was kept.
+
+        Raises StoreError for what is missing or damaged.
+        """
+        return read_evidence(
+            self._files.read(raw_path(cell_id, attempt_id, ATTEMPT_FILE)),
+            lambda name: self._files.read(raw_path(cell_id, attempt_id, name)),
+            raw_path(cell_id, attempt_id),
+        )
 
     def _keep(self, path: str, data: bytes) -> None:
         """Create a part that an earlier, cut short writing of the same attempt may have left."""
@@ -380,6 +434,18 @@ class Store:
             else row
             for row in rows
         ]
+
+
+def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:
+    """The rows of a run's cells; `reused_from` names the run that one was taken over from."""
+    own = run["run_id"]
+    return [
+        {**row, "reused_from": None if row["run_id"] == own else row["run_id"]} for row in cells
+    ]
+
+
+def _identity(row: Row) -> dict[str, str]:
+    return {name: row[name] for name in ("run_id", "cell_id", "attempt_id")}
 
 
 def _day(instant: datetime) -> date:
