@@ -35,7 +35,8 @@ def test_no_plain_value_asks_for_its_type_first() -> None:
         (described.get("title"), name)
         for described in objects(SCHEMA)
         for name, field in described.get("properties", {}).items()
-        if {"type": "null"} in field.get("anyOf", []) and "$ref" not in field["anyOf"][0]
+        if "null" in [choice.get("type") for choice in field.get("anyOf", [])]
+        and "$ref" not in field["anyOf"][0]
     ]
     assert not asked
 
@@ -119,6 +120,17 @@ def test_wrong_numbers_are_refused_at_their_place(
         plan_from_mapping({**PLAN, "scenarios": [lengths]})
     assert where in str(caught.value)
     assert remedy in str(caught.value)
+
+
+def test_examples_stand_where_a_form_shows_them() -> None:
+    endpoint = SCHEMA["definitions"]["Endpoint"]["properties"]
+    assert endpoint["url"]["description"].endswith("Example: http://my-service:8080")
+    assert '{"X-Route": "canary"' in endpoint["headers"]["description"]
+
+
+def test_a_form_demands_the_tokenizer_that_a_run_needs() -> None:
+    assert SCHEMA["required"] == ["tokenizer"]
+    assert SweepPlan.model_validate({}).tokenizer is None
 
 
 def test_every_choice_is_a_list_of_choices() -> None:

@@ -38,12 +38,15 @@ class PlanModel(BaseModel):
     form_order: ClassVar[tuple[str, ...]] = ()
     """Which fields a form asks for first; the others follow as they are declared."""
 
+    form_needs: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be missing in what is read, but not in what is to be run."""
+
     @classmethod
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         described = handler(schema)
-        form_schema(handler.resolve_ref_schema(described), cls.form_order)
+        form_schema(handler.resolve_ref_schema(described), cls.form_order, cls.form_needs)
         return described
 
 

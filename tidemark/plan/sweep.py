@@ -91,6 +91,7 @@ class SweepPlan(PlanModel):
         "system",
         "dataset",
     )
+    form_needs: ClassVar = ("tokenizer",)
 
     name: Name | None = Field(
         default=None,
@@ -102,8 +103,8 @@ class SweepPlan(PlanModel):
     endpoint: Endpoint = Field(
         default_factory=Endpoint,
         title="Endpoint",
-        description="The service under test and how to reach it. Left out where it is named "
-        "beside the plan: by a saved endpoint, or by --url.",
+        description="The service under test and how to reach it. Left out where a saved "
+        "endpoint is chosen, or --url is given.",
         examples=[{"url": "http://my-service:8080", "model": "llama-3-1-70b-instruct"}],
     )
     task: Annotated[Task, BeforeValidator(_known_task)] = Field(
@@ -160,7 +161,7 @@ class SweepPlan(PlanModel):
     warmup: WarmUp | None = Field(
         default_factory=WarmUp,
         title="Warm-up",
-        description="Load before the first cell that is thrown away. Null: none.",
+        description="Load before the first cell that is thrown away. null, or off: none.",
         examples=[{"requests": 32, "concurrency": 16}],
     )
     repeats: Whole = Field(

@@ -23,7 +23,9 @@ from tidemark.results.redact import Redactor
 
 __all__ = ["S3_OPTIONS", "Files", "LocalFiles", "S3Files"]
 
-S3_OPTIONS: Final = ("endpoint_url", "profile", "region", "anonymous", "addressing_style")
+S3_OPTIONS: Final = (
+    "endpoint_url", "profile", "region", "anonymous", "addressing_style", "sse", "sse_kms_key_id",
+)  # fmt: skip
 
 _CONFLICTS = ("PreconditionFailed", "412")
 _TRY_AGAIN = ("ConditionalRequestConflict", "OperationAborted", "409")
@@ -92,10 +94,23 @@ class LocalFiles:
 class S3Files:
     """A prefix in a bucket. Credentials come from the environment or a named profile."""
 
-    def __init__(self, location: S3Location, options: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        location: S3Location,
+        options: Mapping[str, str],
+        credentials: Mapping[str, str],
+    ) -> None:
         self.root = f"{location.bucket}/{location.prefix}".rstrip("/")
         region = location.region or options.get("region")
         client: dict[str, str] = {"region_name": region} if region else {}
+        encryption = {
+            parameter: options[option]
+            for option, parameter in (
+                ("sse", "ServerSideEncryption"),
+                ("sse_kms_key_id", "SSEKMSKeyId"),
+            )
+            if option in options
+        }
         config: dict[str, Any] = {"connect_timeout": 10, "retries": {"max_attempts": 2}}
         if "addressing_style" in options:
             config["s3"] = {"addressing_style": options["addressing_style"]}
@@ -107,6 +122,10 @@ class S3Files:
             self.filesystem = fsspec.filesystem(
                 "s3",
                 anon=options.get("anonymous") == "true",
+                key=credentials.get("access_key_id"),
+                secret=credentials.get("secret_access_key"),
+                token=credentials.get("session_token"),
+                s3_additional_kwargs=encryption,
                 profile=options.get("profile"),
                 endpoint_url=options.get("endpoint_url"),
                 client_kwargs=client,

@@ -102,14 +102,17 @@ def open_store(
     uri: str | Location,
     *,
     options: Mapping[str, str] | None = None,
+    credentials: Mapping[str, str] | None = None,
     redactor: Redactor | None = None,
 ) -> Store:
     """The store at a location. Touches nothing yet; `probe` says whether it works.
 
     `options` for s3: `endpoint_url`, `profile`, `region`, `anonymous` ("true"),
-    `addressing_style` ("path", "virtual"). Never credentials. `redactor` knows the run's secrets;
-    what looks like a secret is taken out without one too. Raises StoreError for a location that
-    is malformed or cannot be written by this version.
+    `addressing_style` ("path", "virtual"), `sse` ("AES256", "aws:kms"), `sse_kms_key_id`.
+    `credentials` are the values of `access_key_id`, `secret_access_key` and `session_token`;
+    without them the environment, a profile or a role gives them. `redactor` knows the run's
+    secrets; what looks like a secret is taken out without one too. Raises StoreError for a
+    location that is malformed or cannot be written by this version.
     """
     location = parse_location(uri) if isinstance(uri, str) else uri
     given = dict(options or {})
@@ -122,7 +125,7 @@ def open_store(
     if isinstance(location, FileLocation):
         files = LocalFiles(location)
     elif isinstance(location, S3Location):
-        files = S3Files(location, given)
+        files = S3Files(location, given, credentials or {})
     else:
         what = f"{location.scheme}:// is understood, but cannot be written by this version"
         raise StoreError(what, str(location), _NOT_YET[location.scheme])
