@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -93,7 +94,8 @@ async def deployed() -> Any:
     async with get_client() as client:
         for name in {each["work_pool"]["name"] for each in DEPLOYMENTS}:
             await client.create_work_pool(WorkPoolCreate(name=name, type="process"))
-        done = subprocess.run(
+        done = await asyncio.to_thread(
+            subprocess.run,
             [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
             cwd=ROOT,
             env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
