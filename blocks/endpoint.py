@@ -22,17 +22,13 @@ class InferenceEndpoint(Block, Endpoint):
     a saved Secret block.
 
     Example:
-        Save an endpoint, and measure it:
+        Measure a saved endpoint:
         ```python
         from blocks import InferenceEndpoint
-
-        InferenceEndpoint(
-            url="http://my-service:8080",
-            model="llama-3-1-70b-instruct",
-            api_key="prefect:service-api-key",
-        ).save("BLOCK_NAME")
+        from flows.sweep import sweep
 
         saved = InferenceEndpoint.load("BLOCK_NAME")
+        asyncio.run(sweep(plan, endpoint=saved))
         ```
     """
 

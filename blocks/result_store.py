@@ -43,19 +43,13 @@ class ResultStore(Block, PlanModel):
     secret: credentials are references, or are left to the environment, a profile or a role.
 
     Example:
-        Save a store, and use it:
+        Keep the results of a sweep in a saved store:
         ```python
         from blocks import ResultStore
-
-        ResultStore(
-            uri="s3://my-bucket/benchmarks",
-            region="eu-central-1",
-            sse="AES256",
-            access_key_id="prefect:store-key-id",
-            secret_access_key="prefect:store-secret",
-        ).save("BLOCK_NAME")
+        from flows.sweep import sweep
 
         saved = ResultStore.load("BLOCK_NAME")
+        asyncio.run(sweep(plan, result_store=saved))
         ```
     """
 

@@ -24,14 +24,6 @@ class TestBlocks(BlockStandardTestSuite):
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_the_code_example_runs(block: type[Block]) -> None:
-    code = block.get_code_example()
-    assert code is not None
-    statements = code.replace('.save("BLOCK_NAME")', "").split("```python\n")[1].split("saved =")[0]
-    exec(statements, {})
-
-
-@pytest.mark.parametrize("block", BLOCKS)
 def test_a_form_can_leave_empty_what_is_optional(block: type[Block]) -> None:
     fields = block.model_json_schema()["properties"]
     for name, field in fields.items():

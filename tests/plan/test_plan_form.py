@@ -133,6 +133,25 @@ def test_a_form_demands_the_tokenizer_that_a_run_needs() -> None:
     assert SweepPlan.model_validate({}).tokenizer is None
 
 
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        {"url": "http://me:pasted@h"},
+        {"url": "http://h?key=pasted"},
+        {"proxy": "http://me:pasted@h"},
+        {"api_key": "pasted"},
+        {"headers": {"Authorization": "Bearer pasted"}},
+        {"headers": {"X-Api-Key": "pasted"}},
+    ],
+)
+def test_a_secret_in_the_wrong_place_is_refused_before_prefect_keeps_it(
+    endpoint: dict[str, Any],
+) -> None:
+    assert not is_valid({**PLAN, "endpoint": endpoint}, SCHEMA)
+    good = {"url": "https://h:1/a/v1", "headers": {"X-Api-Key": "env:K", "X-Route": "canary"}}
+    assert is_valid({**PLAN, "endpoint": good}, SCHEMA)
+
+
 def test_every_choice_is_a_list_of_choices() -> None:
     assert SCHEMA["definitions"]["EngineRef"]["properties"]["name"]["enum"] == ["genai-bench"]
     assert issubclass(SweepPlan, BaseModel)

@@ -22,7 +22,9 @@ from tidemark.plan.base import Name, Path, PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
 from tidemark.plan.secrets import (
     KINDS,
+    REFERENCE_FORM,
     SECRET_REMEDY,
+    SENSITIVE_NAME,
     SecretRef,
     is_sensitive_name,
     looks_like_secret,
@@ -135,7 +137,13 @@ def _absolute(path: str) -> str:
     return path
 
 
-Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_check_url)]
+# The form's server refuses passwords too, before it keeps what was typed.
+_URL_FORM = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _URL_FORM}),
+    AfterValidator(_check_url),
+]
 # A union would try the literal too; only the first characters decide what a value is.
 HeaderValue = Annotated[
     SecretRef | str,
@@ -221,6 +229,10 @@ class Endpoint(PlanModel):
         "references.",
         examples=[{"X-Route": "canary", "X-Gateway-Key": "env:GATEWAY_KEY"}],
         max_length=32,
+        # Before a run is made, so that a pasted secret is not kept with its parameters.
+        json_schema_extra={
+            "patternProperties": {SENSITIVE_NAME: {"type": "string", "pattern": REFERENCE_FORM}}
+        },
     )
     ca_file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         default=None,

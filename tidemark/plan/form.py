@@ -50,7 +50,7 @@ def _without_null(described: dict[str, Any]) -> None:
     if len(nulls) != 1 or len(others) != 1:
         return
     if "type" not in others[0]:
-        nulls[0]["title"] = "Off"
+        nulls[0]["title"], others[0]["title"] = "Off", "On"
         return
     if described.get("default") is not None:
         return

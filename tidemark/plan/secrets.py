@@ -20,7 +20,9 @@ from tidemark.plan.problems import refusal
 
 __all__ = [
     "KINDS",
+    "REFERENCE_FORM",
     "SECRET_REMEDY",
+    "SENSITIVE_NAME",
     "SecretRef",
     "is_sensitive_name",
     "lend",
@@ -37,7 +39,9 @@ KINDS = ("env:", "file:", "prefect:")
 _ENVIRONMENT = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FILE = re.compile(r"file:(/[^\x00-\x1f\x7f]{1,1023})")
 _BLOCK = re.compile(r"prefect:[a-z0-9][a-z0-9-]{0,127}")
-_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023}|prefect:[a-z0-9][a-z0-9-]{0,127})$"
+REFERENCE_FORM = (
+    r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023}|prefect:[a-z0-9][a-z0-9-]{0,127})$"
+)
 
 # How the keys of well-known services begin, and what only a key or a digest looks like.
 _KEY_SHAPES = re.compile(
@@ -57,8 +61,8 @@ _KEY_SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
-_SENSITIVE_NAME = re.compile(
-    r"authorization|cookie|token|secret|passw|credential|signature"
+SENSITIVE_NAME = (
+    r"(?i)authorization|cookie|token|secret|passw|credential|signature"
     r"|(?:^|[-_.])(?:api|access|private|subscription|session|auth|account)?[-_.]?key(?:$|[-_.])"
     r"|apikey|(?:^|[-_.])auth(?:$|[-_.])|(?:^|[-_.])jwt(?:$|[-_.])"
 )
@@ -109,7 +113,7 @@ class SecretRef(str):
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         examples = ["env:SERVICE_API_KEY", "prefect:service-api-key"]
-        return {"type": "string", "pattern": _FORM, "examples": examples}
+        return {"type": "string", "pattern": REFERENCE_FORM, "examples": examples}
 
     @property
     def is_block(self) -> bool:
@@ -149,7 +153,7 @@ def _is_random(run: str) -> bool:
 
 def is_sensitive_name(name: str) -> bool:
     """Whether a header or parameter of this name usually carries a secret."""
-    return _SENSITIVE_NAME.search(name.casefold()) is not None
+    return re.search(SENSITIVE_NAME, name) is not None
 
 
 def lend(

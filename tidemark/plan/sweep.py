@@ -161,7 +161,7 @@ class SweepPlan(PlanModel):
     warmup: WarmUp | None = Field(
         default_factory=WarmUp,
         title="Warm-up",
-        description="Load before the first cell that is thrown away. null, or off: none.",
+        description="Load before the first cell that is thrown away. Off (null): none.",
         examples=[{"requests": 32, "concurrency": 16}],
     )
     repeats: Whole = Field(
