@@ -10,9 +10,13 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
+<<<<<<< HEAD
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help setup demo demo-real demo-vllm test test-e2e truth overhead lint lock clean
+=======
+.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead lint lock clean
+>>>>>>> origin/main
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -20,6 +24,7 @@ help:
 	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
+	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make lock        renew the pinned versions"
@@ -63,6 +68,9 @@ truth: setup
 overhead: setup
 	$(BIN)/python benchmarks/overhead.py
 
+drill-sweep: setup
+	$(BIN)/python tests/drill/drill.py --directory drill
+
 test: setup lint
 	$(BIN)/python -m pytest
 
@@ -99,4 +107,8 @@ lock: $(VENV)/ready
 		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
+<<<<<<< HEAD
 	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm e2e .mypy_cache .ruff_cache .import_linter_cache
+=======
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill .mypy_cache .ruff_cache .import_linter_cache
+>>>>>>> origin/main

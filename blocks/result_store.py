@@ -13,11 +13,12 @@ from tidemark.plan.base import Name, PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
 from tidemark.plan.secrets import SECRET_REMEDY, SecretRef
 from tidemark.results.locations import S3Location, parse_location
+from tidemark.results.options import CREDENTIALS, S3_OPTIONS
 
-__all__ = ["CREDENTIALS", "OPTIONS", "ResultStore"]
+__all__ = ["OPTIONS", "ResultStore"]
 
-OPTIONS = ("endpoint_url", "region", "profile", "addressing_style", "sse", "sse_kms_key_id")
-CREDENTIALS = ("access_key_id", "secret_access_key", "session_token")
+# All but one: who saves a store wants to write to it, which nobody may anonymously.
+OPTIONS = tuple(name for name in S3_OPTIONS if name != "anonymous")
 
 
 def _location(uri: str) -> str:
@@ -103,7 +104,7 @@ class ResultStore(Block, PlanModel):
         description="Id of the key for aws:kms. Left out: the account's own.",
         examples=["alias/benchmarks"],
     )
-    addressing_style: Literal["path", "virtual"] | None = Field(
+    addressing_style: Literal["path", "virtual", "auto"] | None = Field(
         default=None,
         title="Addressing style",
         description="Whether the bucket stands in the path of a request or before the host. "

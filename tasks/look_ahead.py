@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from blocks import InferenceEndpoint, ResultStore
 from tasks.log import logger
 from tasks.place import place_of
-from tasks.preflight import check_store, preflight
+from tasks.preflight import preflight
 from tasks.progress import expected_steps
 from tasks.report import SweepOutcome
 from tasks.resume import resume_round
@@ -114,7 +115,8 @@ async def _asked(room: Room) -> tuple[tuple[str, ...], float | None, list[str]]:
     about_s = None
     to_measure: Sequence[Cell] = room.cells
     try:
-        await check_store(room)
+        probed = await asyncio.to_thread(room.store.probe)
+        notes += probed.notes
         resumed = await resume_round(room)
         to_measure = resumed.to_measure
         taken = len(room.cells) - len(to_measure)

@@ -19,6 +19,8 @@ from tidemark.results.lease import BEAT_S, Lease, LeaseLost, LiveRun, acquire, l
 
 __all__ = ["own_round"]
 
+LOOK_S = 0.5  # between looks at whether there is something new to say
+
 
 @asynccontextmanager
 async def own_round(room: Room, progress: RunProgress) -> AsyncIterator[Room]:
@@ -84,10 +86,13 @@ def _beat(
     over: threading.Event,
     warn: Callable[..., Any],
 ) -> None:
-    silent = False
-    while True:
+    silent, said, due_at = False, "", 0.0
+    while not over.wait(LOOK_S):
+        report = progress.report()
+        if report.line == said and time.monotonic() < due_at:
+            continue
+        said, due_at = report.line, time.monotonic() + BEAT_S
         try:
-            report = progress.report()
             shown = {"line": report.line, "fraction": report.fraction, "left_s": report.left_s}
             if lease.beat(shown):
                 stop("asked to stop by `tidemark cancel`")
@@ -100,5 +105,3 @@ def _beat(
             if not silent:
                 warn("the store does not answer: %s", error)
             silent = True
-        if over.wait(BEAT_S):
-            return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from prefect.runtime import deployment
 
@@ -26,13 +27,15 @@ class Place:
     options: Mapping[str, str] = field(default_factory=dict)
     credentials: Mapping[str, SecretRef] = field(default_factory=dict)
 
-    def open(
-        self, secrets: Mapping[str, str] | None = None, redactor: Redactor | None = None
-    ) -> Store:
+    def open(self, secrets: Mapping[str, str], redactor: Redactor, outbox: Path) -> Store:
         """The store there, which is not touched yet. `secrets` are those behind `credentials`."""
-        lent = {name: (secrets or {})[str(ref)] for name, ref in self.credentials.items()}
+        lent = {name: secrets[str(ref)] for name, ref in self.credentials.items()}
         return open_store(
-            self.uri, options=self.options, credentials=lent or None, redactor=redactor
+            self.uri,
+            options=self.options,
+            credentials=lent or None,
+            redactor=redactor,
+            outbox=outbox,
         )
 
 
@@ -47,7 +50,8 @@ def place_of(store: str | None, saved: ResultStore | None, config: Config) -> Pl
             "a location and a saved store are given", "store, result_store", "Keep one of the two"
         )
     if saved is None:
-        place = Place(store or config.store)
+        uri = store or config.store
+        place = Place(uri, config.options_for(uri))
     else:
         place = Place(saved.uri, saved.options, saved.credentials)
     if deployment.id and _is_relative(place.uri):

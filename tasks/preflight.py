@@ -61,10 +61,18 @@ class Preflight:
 
 @task(name="check the store", cache_policy=NO_CACHE)
 async def check_store(room: Room) -> None:
-    """See that the store can be written, read and listed. Raises StoreError."""
+    """See that the store can be written, read and listed, and send what waits for it.
+
+    Raises StoreError.
+    """
     probe = await asyncio.to_thread(room.store.probe)
     for note in probe.notes:
         logger().info("store: %s", note)
+    sent = await asyncio.to_thread(room.store.send)
+    if sent.files:
+        logger().info("store: %d files that had waited for it are sent", sent.files)
+    for left in sent.left:
+        logger().warning("store: %s is not sent: %s", left.path, left.reason)
 
 
 @task(name="preflight", cache_policy=NO_CACHE)

@@ -12,11 +12,13 @@ from prefect import task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
+from tasks.log import logger
 from tasks.room import Room
+from tidemark.errors import StoreError
 from tidemark.history.report import five_lines, markdown
 from tidemark.results.context import RunOutcome
 from tidemark.results.rows import run_row
-from tidemark.results.store import StoredAttempt, with_reuse
+from tidemark.results.store import Store, StoredAttempt, with_reuse
 
 __all__ = ["SweepOutcome", "conclude", "finish_run"]
 
@@ -91,6 +93,8 @@ async def finish_run(
         contents={"round": room.context.round, "plan_hash": room.context.plan_hash},
     )
     cells = with_reuse(row, cells)
+    if not await asyncio.to_thread(_all_sent, room.store):
+        exit_status = PARTIAL
     lines = five_lines(row, cells)
     await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
     return SweepOutcome(
@@ -102,3 +106,12 @@ async def finish_run(
         run=row,
         cells=tuple(cells),
     )
+
+
+def _all_sent(store: Store) -> bool:
+    """Send what waits for the store; whether it has everything now."""
+    try:
+        store.send()
+    except StoreError as error:
+        logger().warning("results wait on this machine: %s", error)
+    return store.waiting().files == 0

@@ -27,7 +27,7 @@ from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.install import LOCK, find
-from tidemark.errors import StoreError
+from tidemark.errors import StoreAway, StoreError
 from tidemark.plan.advice import check_reuse, check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
@@ -62,9 +62,13 @@ class Room:
     lease: Lease | None = None
 
     def check_owner(self) -> None:
-        """Raises LeaseLost when another run owns the round by now: nothing more is written."""
+        """Raises LeaseLost when another run owns the round by now: nothing more is written.
+
+        A store that does not answer cannot tell; what is measured then waits in the outbox.
+        """
         if self.lease is not None:
-            self.lease.check()
+            with suppress(StoreAway):
+                self.lease.check()
 
     @contextmanager
     def workspace(self) -> Iterator[None]:
@@ -147,7 +151,7 @@ def open_room(
         context=context,
         config=config,
         engine=find(plan.engine.name, config.engines),
-        store=place.open(lent_for_store, redactor),
+        store=place.open(lent_for_store, redactor, outbox=config.outbox),
         secrets=lent,
         redactor=redactor,
         directory=config.spool / run_id,

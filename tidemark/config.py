@@ -1,9 +1,14 @@
 """Configuration: one `tidemark.toml` and TIDEMARK_* variables, the variables first.
 
-| key   | variable       | meaning                                             |
-|-------|----------------|-----------------------------------------------------|
-| store | TIDEMARK_STORE | URI of the result store; default `results` here     |
-| home  | TIDEMARK_HOME  | engines, measured client floors, unfinished results |
+| key           | variable               | meaning                                             |
+|---------------|------------------------|-----------------------------------------------------|
+| store         | TIDEMARK_STORE         | URI of the result store; default `results` here     |
+| store_options | TIDEMARK_STORE_OPTIONS | options of stores on S3: a table, or `name=value,…` |
+| home          | TIDEMARK_HOME          | engines, measured client floors, unfinished and     |
+|               |                        | unsent results                                      |
+
+A variable replaces the key of the file, the options as a whole. Their names are those of
+`results/options.py`; credentials are none of them.
 """
 
 from __future__ import annotations
@@ -11,15 +16,17 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tidemark.errors import ConfigError
+from tidemark.errors import ConfigError, StoreError
+from tidemark.results.options import check_options
 
 __all__ = ["Config", "load_config", "read_text"]
 
 DEFAULT_STORE = "results"
-KEYS = ("store", "home")
+OPTIONS = "store_options"
+KEYS = ("store", "home", OPTIONS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +36,7 @@ class Config:
     store: str
     home: Path
     origins: Mapping[str, str]
+    store_options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def engines(self) -> Path:
@@ -45,23 +53,46 @@ class Config:
         """Where raw output lies until it is kept."""
         return self.home / "spool"
 
+    @property
+    def outbox(self) -> Path:
+        """Where results wait for a store that takes nothing."""
+        return self.home / "outbox"
+
+    def options_for(self, store: str) -> dict[str, str]:
+        """The options to open a store with, by its URI: none but for S3."""
+        return dict(self.store_options) if store.lower().startswith("s3://") else {}
+
 
 def load_config(environ: Mapping[str, str], directory: Path) -> Config:
     """Read `tidemark.toml` in `directory`, and the environment over it.
 
-    Raises ConfigError for a file that is no TOML, an unknown key or a value that is no text.
+    Raises ConfigError for a file that is no TOML, an unknown key or a value that is no text, and
+    for options that a store on S3 cannot have.
     """
     data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "/")) / ".local/share")
     values = {"store": DEFAULT_STORE, "home": str(Path(data) / "tidemark")}
-    origins = dict.fromkeys(values, "default")
+    options: dict[str, str] = {}
+    origins = dict.fromkeys(KEYS, "default")
     path = directory / "tidemark.toml"
     if path.exists():
         for key, value in _read(path).items():
-            values[key], origins[key] = value, str(path)
+            origins[key] = str(path)
+            if isinstance(value, dict):
+                options = value
+            else:
+                values[key] = value
     for key in KEYS:
         variable = f"TIDEMARK_{key.upper()}"
         if environ.get(variable):
-            values[key], origins[key] = environ[variable], variable
+            origins[key] = variable
+            if key == OPTIONS:
+                options = _listed(environ[variable], variable)
+            else:
+                values[key] = environ[variable]
+    try:
+        check_options(options)
+    except StoreError as error:
+        raise ConfigError(error.what, f"{origins[OPTIONS]}: {OPTIONS}", error.remedy) from None
     for variable in sorted(environ):
         key = variable.removeprefix("TIDEMARK_").lower()
         near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)
@@ -70,7 +101,8 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
                 "no such setting", variable, f"Did you mean TIDEMARK_{near[0].upper()}?"
             )
     home = Path(values["home"]).expanduser()
-    return Config(values["store"], home if home.is_absolute() else directory / home, origins)
+    home = home if home.is_absolute() else directory / home
+    return Config(values["store"], home, origins, options)
 
 
 def read_text(path: str) -> str:
@@ -78,7 +110,20 @@ def read_text(path: str) -> str:
     return Path(path).read_text("utf-8")
 
 
-def _read(path: Path) -> dict[str, str]:
+def _listed(text: str, variable: str) -> dict[str, str]:
+    """Options as a variable has them: `name=value`, with commas between."""
+    options: dict[str, str] = {}
+    for part in text.split(","):
+        name, equals, value = part.strip().partition("=")
+        if not equals or name in options:
+            what = "is given twice" if name in options else "has no value"
+            where = f"{variable}: option {len(options) + 1}"
+            raise ConfigError(what, where, "Write name=value,name=value")
+        options[name] = value
+    return options
+
+
+def _read(path: Path) -> dict[str, str | dict[str, str]]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -88,6 +133,20 @@ def _read(path: Path) -> dict[str, str]:
             near = difflib.get_close_matches(key, KEYS, n=1)
             hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(KEYS)}"
             raise ConfigError("no such setting", f"{path}: {key}", hint)
-        if not isinstance(value, str):
+        if key == OPTIONS:
+            document[key] = _table(value, f"{path}: {key}")
+        elif not isinstance(value, str):
             raise ConfigError("is not text", f"{path}: {key}", "Put the value in quotes")
     return document
+
+
+def _table(value: object, where: str) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise ConfigError("is not a table", where, f"Write [{OPTIONS}], then name = value")
+    spelled = {
+        name: str(each).lower() if isinstance(each, bool) else each for name, each in value.items()
+    }
+    for name, each in spelled.items():
+        if not isinstance(each, str):
+            raise ConfigError("is not text", f"{where}.{name}", "Put the value in quotes")
+    return spelled

@@ -7,7 +7,9 @@ TidemarkError
 ├── EndpointError      the service under test cannot be measured as described
 ├── EngineError        a load engine is missing, differs from what was pinned, or failed
 ├── StoreError         a result store, its location or what it holds
-│   └── AlreadyThere   an exclusive create found that another writer was first
+│   ├── AlreadyThere   an exclusive create found that another writer was first
+│   └── StoreAway      nothing can be written there at present, whatever it is
+│       └── StoreBusy  and asking again in a moment may help
 └── RefusedError       understood, but not done, for the reason given
 """
 
@@ -21,6 +23,8 @@ __all__ = [
     "PlanError",
     "RefusedError",
     "SecretError",
+    "StoreAway",
+    "StoreBusy",
     "StoreError",
     "TidemarkError",
 ]
@@ -71,6 +75,17 @@ class StoreError(TidemarkError):
 
 class AlreadyThere(StoreError):
     """An exclusive create found that another writer was first."""
+
+
+class StoreAway(StoreError):
+    """A store that takes nothing at present: out of reach, full, or closed to whoever asks.
+
+    The same file can be written there once that is mended.
+    """
+
+
+class StoreBusy(StoreAway):
+    """A store that did not answer, or could not do it just now; a moment later it may."""
 
 
 class RefusedError(TidemarkError):

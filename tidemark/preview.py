@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tidemark.errors import TidemarkError
+from tidemark.history.report import escape_markdown
 from tidemark.plan.cells import Cell
 from tidemark.plan.estimate import CellEstimate, Estimate, estimate
 from tidemark.plan.sweep import SweepPlan, plan_hash
@@ -125,30 +126,28 @@ class Preview:
 
     def markdown(self) -> str:
         """All of it as a page."""
-        lines = [f"# {_cell(self.plan.name or 'What this sweep would do')}", ""]
+        lines = [f"# {escape_markdown(self.plan.name or 'What this sweep would do')}", ""]
         if self.to_mend:
             lines += ["## To mend before it can run", ""]
-            lines += [f"- {_cell(text)}" for text in self.to_mend] + [""]
+            lines += [f"- {escape_markdown(text)}" for text in self.to_mend] + [""]
         else:
             lines += ["Everything was checked. **Nothing was started.**", ""]
         lines += ["| | |", "|---|---|"]
         said = ""
         for label, text in self.facts():
-            lines.append(f"| {label if label != said else ''} | {_cell(text)} |")
+            lines.append(f"| {label if label != said else ''} | {escape_markdown(text)} |")
             said = label
         if self.notes:
-            lines += ["", "## Worth knowing", "", *(f"- {_cell(text)}" for text in self.notes)]
+            lines += [
+                "",
+                "## Worth knowing",
+                "",
+                *(f"- {escape_markdown(text)}" for text in self.notes),
+            ]
         lines += ["", f"## Cells ({len(self.cells)})", ""]
         lines += [f"| {' | '.join(COLUMNS)} |", "|---|---|--:|--:|--:|--:|"]
-        lines += [f"| {' | '.join(map(_cell, row))} |" for row in self.rows()]
+        lines += [f"| {' | '.join(map(escape_markdown, row))} |" for row in self.rows()]
         return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    """Text that stays text within a table of a page."""
-    for character in ("\\", "|", "<", "*", "_", "`", "[", "#"):
-        text = text.replace(character, f"\\{character}")
-    return " ".join(text.split())
 
 
 def duration_text(seconds: float) -> str:

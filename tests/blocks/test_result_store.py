@@ -6,6 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from blocks import ResultStore
+from blocks.result_store import OPTIONS
+from tidemark.results.options import CREDENTIALS
 
 S3: dict[str, Any] = {
     "uri": "s3://bucket/bench",
@@ -42,6 +44,10 @@ def test_options_and_credentials_are_those_that_a_store_is_opened_with() -> None
         "session_token": "file:/run/secrets/token",
     }
     assert ResultStore.model_validate(store.model_dump(mode="json")) == store
+
+
+def test_every_option_and_credential_has_a_field() -> None:
+    assert {"uri", *OPTIONS, *CREDENTIALS} == set(ResultStore.model_fields)
 
 
 def without(*names: str) -> dict[str, Any]:

@@ -73,7 +73,7 @@ async def test_everything_is_checked_and_shown_and_nothing_is_started(
     assert str(saved.url) in shown
     assert "| about |" in shown
     assert shown.count("| D(32,16) |") == 2
-    assert "# a \\| b \\<i>" in shown
+    assert "# a \\| b &lt;i&gt;" in shown
     assert "To mend" not in shown
     assert KEY not in shown
     assert not [path for path in (tmp_path / "results").rglob("*") if path.is_file()]

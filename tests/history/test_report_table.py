@@ -175,3 +175,11 @@ def test_markup_in_names_is_text_in_a_terminal() -> None:
 
 def test_a_run_without_cells_still_prints_its_lines() -> None:
     assert "no cell was measured" in printed(80, [])
+
+
+def test_a_cell_that_was_taken_over_says_from_where() -> None:
+    cells = [cell_row(concurrency=1) | {"reused_from": "run-before"}, cell_row(concurrency=2)]
+    table = cell_table(cells)
+    assert text_of(table, "verdict", 0) == "valid, taken over"
+    assert text_of(table, "verdict", 1) == "valid"
+    assert "taken over from run run-before: 1 cell" in table.legend

@@ -67,7 +67,7 @@ def test_damaged_evidence_is_named(
     tmp_path: Path, make_attempt: MakeAttempt, damage: Callable[[Path], object], words: str
 ) -> None:
     store = open_store(str(tmp_path))
-    stored = store.put_evidence(make_attempt())
+    stored = store.put_cell(make_attempt())
     damage(tmp_path / stored.raw_folder)
     with pytest.raises(StoreError, match=words):
         store.evidence(stored.row["cell_id"], stored.row["attempt_id"])

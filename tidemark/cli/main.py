@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 
 from tidemark import __version__
+from tidemark.cli.stores import stores
 from tidemark.config import load_config
 from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
 
@@ -34,6 +35,7 @@ engines = typer.Typer(help="Load engines, each in an environment of its own.", n
 simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
 app.add_typer(engines, name="engines")
 app.add_typer(simulate, name="simulate")
+app.add_typer(stores, name="store")
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]
@@ -42,6 +44,10 @@ Tokenizer = Annotated[
 ]
 Store = Annotated[
     str | None, typer.Option(help="Result store (a path, file://, s3://). Default: configured.")
+]
+RunId = Annotated[
+    str | None,
+    typer.Argument(help="Beginning of a run's id, or of its flow run's. Default: the latest."),
 ]
 PlanFile = Annotated[
     str,
@@ -136,23 +142,61 @@ def report(
         Path | None, typer.Option(help="Write the HTML report here.", dir_okay=False)
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
-    listed: Annotated[bool, typer.Option("--list", help="List the store's runs.")] = False,
 ) -> None:
     """Report a run that is in a store."""
-    from tidemark.cli.reports import show_report, show_runs
+    from tidemark.cli.reports import show_report
 
     config = load_config(os.environ, Path.cwd())
-    if listed:
-        show_runs(store or config.store)
-        return
     raise typer.Exit(show_report(store or config.store, run, html=html, as_json=as_json))
+
+
+@app.command()
+def runs(
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List a store's runs: finished, and at work."""
+    from tidemark.cli.runs import show_runs
+
+    show_runs(store or load_config(os.environ, Path.cwd()).store, as_json=as_json)
+
+
+@app.command()
+def status(
+    run: RunId = None,
+    store: Store = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what a run is doing, or what came of it."""
+    from tidemark.cli.runs import show_status
+
+    uri = store or load_config(os.environ, Path.cwd()).store
+    raise typer.Exit(show_status(uri, run, as_json=as_json))
+
+
+@app.command()
+def cancel(
+    run: Annotated[str, typer.Argument(help="Beginning of a run's id, or of its flow run's.")],
+    store: Store = None,
+    wait_s: Annotated[float, typer.Option("--wait", help="Seconds to wait for it.")] = 60.0,
+) -> None:
+    """Ask a run to stop. Its finished cells are kept, and its round can be gone on with."""
+    from tidemark.cli.runs import cancel_run
+
+    uri = store or load_config(os.environ, Path.cwd()).store
+    raise typer.Exit(cancel_run(uri, run, wait_s=wait_s))
 
 
 @app.command()
 def config() -> None:
     """Show the configuration and where each value comes from."""
     found = load_config(os.environ, Path.cwd())
-    for key, value in (("store", found.store), ("home", str(found.home))):
+    options = ",".join(f"{name}={value}" for name, value in found.store_options.items())
+    for key, value in (
+        ("store", found.store),
+        ("store_options", options or "none"),
+        ("home", str(found.home)),
+    ):
         typer.echo(f"{key} = {value}  ({found.origins[key]})")
 
 

@@ -82,14 +82,14 @@ def check_here(plan: SweepPlan, store: str, only: Sequence[str] = ()) -> None:
 def _checks(
     plan: SweepPlan, store: str, only: Sequence[str] = ()
 ) -> tuple[Callable[[], object], ...]:
-    from tidemark.results.store import open_store
+    from tidemark.cli.stores import opened
 
     return (
         lambda: check_runnable(plan),
         lambda: chosen(plan, only),
         lambda: lend(plan.endpoint.secrets, os.environ, read_text, _read_block),
         lambda: check_inputs(plan),
-        lambda: open_store(store),
+        lambda: opened(store),
     )
 
 
@@ -113,12 +113,12 @@ def _of_file(file: str) -> PlanDocument:
 
 
 def _of_run(run_id: str, store: str | None) -> PlanDocument:
-    from tidemark.results.store import open_store
+    from tidemark.cli.stores import opened
 
     uri = store or load_config(os.environ, Path.cwd()).store
     found = {
         row["run_id"]: row["plan_json"]
-        for row in open_store(uri).runs().to_pylist()
+        for row in opened(uri).runs().to_pylist()
         if run_id and row["run_id"].startswith(run_id)
     }
     if len(found) > 1 and run_id not in found:
@@ -126,9 +126,7 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
     if found:
         plan = SweepPlan.model_validate_json(found.get(run_id) or next(iter(found.values())))
         return PlanDocument(plan=plan, store_uri=uri, warnings=warnings(plan))
-    raise PlanError(
-        "no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark report --list"
-    )
+    raise PlanError("no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark runs")
 
 
 def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:

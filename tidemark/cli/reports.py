@@ -8,17 +8,17 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
+from tidemark.cli.stores import opened
 from tidemark.errors import ConfigError, StoreError
 from tidemark.history.html import html_report
 from tidemark.history.terminal import render
-from tidemark.results.store import open_store
 
-__all__ = ["show_report", "show_runs"]
+__all__ = ["show_report"]
 
 
 def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: bool) -> int:
     """Print the report of a run, by default the latest; returns the run's exit status."""
-    store = open_store(uri)
+    store = opened(uri)
     runs = sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
     if not runs:
         raise StoreError("holds no finished run", uri, "Run one: tidemark sweep PLAN --store …")
@@ -37,15 +37,3 @@ def show_report(uri: str, run_id: str | None, *, html: Path | None, as_json: boo
     else:
         Console(highlight=False).print(render(run, cells))
     return int(run["exit_status"])
-
-
-def show_runs(uri: str) -> None:
-    """List the finished runs of a store, the latest last."""
-    rows = open_store(uri).runs().to_pylist()
-    if not rows:
-        raise StoreError("holds no finished run", uri, "Check the address of the store")
-    for row in sorted(rows, key=lambda row: row["created_at"]):
-        typer.echo(
-            f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
-            f"valid  round {row['round']}  {row['plan_name'] or ''}"
-        )

@@ -20,6 +20,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from tidemark.cli.plans import check_here
 from tidemark.cli.prefect_server import API_URL, TemporaryServer, start_prefect
+from tidemark.cli.stores import say_what_waits
 from tidemark.config import load_config
 from tidemark.engines.install import find
 from tidemark.engines.process import Standby, prestart
@@ -78,6 +79,7 @@ def run_sweep(
         return INTERRUPTED
     finally:
         standby.discard()
+        say_what_waits(store or read.store_uri or config.store, console)
     if html is not None:
         from tidemark.history.html import html_report
 

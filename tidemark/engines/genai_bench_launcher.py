@@ -28,7 +28,8 @@ import sys
 import time
 import traceback
 
-PARENT_PROCESS = os.getppid()
+# Told by the parent: one that died before this line is not mistaken for whoever came after it.
+PARENT_PROCESS = int(os.environ.pop("TIDEMARK_PARENT_PID", os.getppid()))
 FLUSH_INTERVAL_S = 0.2
 HEARTBEAT_S = 0.02
 PRESAMPLE_BUDGET_S = 5.0

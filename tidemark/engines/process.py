@@ -81,7 +81,7 @@ def _start(
                 stdin=subprocess.PIPE,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=dict(environment),
+                env={**environment, "TIDEMARK_PARENT_PID": str(os.getpid())},
                 start_new_session=True,
             )
     except OSError as error:

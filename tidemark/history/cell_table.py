@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -108,7 +109,8 @@ def cell_table(cells: Iterable[Row]) -> CellTable:
         shown = [(heading, measured(row, metric)) for heading, metric, _ in metrics]
         shown += [("goodput", measured(row, "goodput_ratio"))] if goodput else []
         texts += [_text(row, heading, value, footnotes, notes) for heading, value in shown]
-        texts += [_in_flight(row), _client_share(row), verdict_text(row)]
+        taken_over = ", taken over" if row.get("reused_from") else ""
+        texts += [_in_flight(row), _client_share(row), verdict_text(row) + taken_over]
         lines.append(TableRow(tuple(texts), row, is_trusted(row), tuple(notes)))
     marks = tuple(f"[{index}] {text}" for text, index in footnotes.texts.items())
     legend = _legend(rows, lines, earlier=len(all_cells) - len(rows))
@@ -200,6 +202,9 @@ def _legend(rows: Sequence[Row], lines: Sequence[TableRow], earlier: int) -> tup
         found.append(DOUBTFUL)
     elif rows and all(_client_share(row) == DASH for row in rows):
         found.append(NO_FLOOR)
+    origins = Counter(str(row["reused_from"]) for row in rows if row.get("reused_from"))
+    for origin, cells in sorted(origins.items()):
+        found.append(f"taken over from run {plain(origin)}: {count_of(cells, 'cell', 'cells')}")
     if earlier > 0:
         found.append(f"{count_of(earlier, 'earlier try', 'earlier tries')} not shown")
     return tuple(found)

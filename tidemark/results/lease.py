@@ -197,7 +197,7 @@ async def acquire(
 
 
 def live_runs(files: Files) -> list[LiveRun]:
-    """The runs that hold a lease, the earliest first."""
+    """The runs that hold a lease, the earliest first; also those that died holding it."""
     newest: dict[str, int] = {}
     kinds: dict[tuple[str, int], set[str]] = {}
     for path in files.list("leases"):
@@ -210,8 +210,7 @@ def live_runs(files: Files) -> list[LiveRun]:
         for key, generation in newest.items()
         if ".end" not in kinds[key, generation]
     ]
-    live = [run for run in found if run is not None and not run.process.gone()]
-    return sorted(live, key=lambda run: str(run.owner["taken_at"]))
+    return sorted(filter(None, found), key=lambda run: str(run.owner["taken_at"]))
 
 
 def ask_to_stop(files: Files, run: LiveRun, reason: str) -> None:

@@ -163,6 +163,13 @@ class Redactor:
     def __repr__(self) -> str:
         return "Redactor(...)"  # never what it looks for
 
+    def knowing(self, secrets: Iterable[str]) -> Redactor:
+        """One that knows these secrets too."""
+        both = Redactor(secrets)
+        both._forms = tuple(sorted({*self._forms, *both._forms}))
+        both._longest = max(self._longest, both._longest)
+        return both
+
     def text(self, text: str) -> str:
         """`text` without secrets."""
         return _masked(text, self._spans(text), 0, len(text))

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tidemark.errors import AlreadyThere, StoreError
+from tidemark.errors import AlreadyThere, StoreAway, StoreError
 from tidemark.results.context import TimelinePoint
-from tidemark.results.files import S3_OPTIONS, Files, LocalFiles, S3Files
+from tidemark.results.files import Files
 from tidemark.results.inventory import Inventory, Torn, take_stock
 from tidemark.results.layout import (
     ATTEMPT_FILE,
@@ -36,7 +36,10 @@ from tidemark.results.layout import (
     raw_path,
     run_path,
 )
-from tidemark.results.locations import FileLocation, Location, S3Location, parse_location
+from tidemark.results.locations import Location, parse_location
+from tidemark.results.opening import files_at, options_of
+from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
+from tidemark.results.patience import Patience
 from tidemark.results.raw import keep_raw
 from tidemark.results.record import Evidence, read_evidence
 from tidemark.results.redact import Json, Redactor
@@ -47,18 +50,6 @@ from tidemark.results.tables import Row, parquet_bytes, requests_table, table_of
 __all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
 
 _logger = logging.getLogger(__name__)
-
-_NOT_YET = {
-    "oss": "Mount the bucket as a folder, or use s3:// with the option endpoint_url set to the "
-    "S3-compatible endpoint of OSS",
-    "oci": "Use s3:// with the option endpoint_url set to the S3-compatible endpoint of the "
-    "namespace and a customer secret key",
-    "az": "Mount the container as a folder, or write to a folder and copy it",
-    "gs": "Mount the bucket as a folder, or write to a folder and copy it",
-    "github": "Write to a folder or s3://; a release is for what is published afterwards",
-    "pvc": "Mount the claim in the pod that runs, and give the mounted folder as a path",
-}
-
 
 READERS = 8  # parts read at the same time: what a remote store needs, and a local one bears
 
@@ -104,41 +95,42 @@ def open_store(
     options: Mapping[str, str] | None = None,
     credentials: Mapping[str, str] | None = None,
     redactor: Redactor | None = None,
+    outbox: Path | None = None,
+    patience: Patience | None = None,
 ) -> Store:
     """The store at a location. Touches nothing yet; `probe` says whether it works.
 
-    `options` for s3: `endpoint_url`, `profile`, `region`, `anonymous` ("true"),
-    `addressing_style` ("path", "virtual"), `sse` ("AES256", "aws:kms"), `sse_kms_key_id`.
-    `credentials` are the values of `access_key_id`, `secret_access_key` and `session_token`;
-    without them the environment, a profile or a role gives them. `redactor` knows the run's
-    secrets; what looks like a secret is taken out without one too. Raises StoreError for a
-    location that is malformed or cannot be written by this version.
+    `options` and `credentials` are for s3 only and described in `options.py`; without credentials
+    those of the environment, a profile or a role are used. `redactor` knows the run's secrets;
+    what looks like a secret is taken out without one too. Below `outbox`, a folder, results wait
+    while the store takes nothing. Raises StoreError for a location, an option or a credential
+    that is malformed or cannot be used by this version.
     """
     location = parse_location(uri) if isinstance(uri, str) else uri
-    given = dict(options or {})
-    known = S3_OPTIONS if isinstance(location, S3Location) else ()
-    for name in given:
-        if name not in known:
-            allowed = ", ".join(known) or "none"
-            raise StoreError(f"no option {name!r}", location.scheme, f"There are: {allowed}")
-    files: Files
-    if isinstance(location, FileLocation):
-        files = LocalFiles(location)
-    elif isinstance(location, S3Location):
-        files = S3Files(location, given, credentials or {})
-    else:
-        what = f"{location.scheme}:// is understood, but cannot be written by this version"
-        raise StoreError(what, str(location), _NOT_YET[location.scheme])
-    return Store(location, files, redactor or Redactor())
+    files = files_at(location, options or {}, credentials, patience)
+    redactor = (redactor or Redactor()).knowing((credentials or {}).values())
+    if outbox is None:
+        return Store(location, files, redactor)
+    used = options_of(files)
+    folder = outbox_folder(outbox, str(location), used)
+    return Store(location, files, redactor, Outbox(files, folder, str(location), used))
 
 
 class Store:
     """Results below one root. Made by `open_store`."""
 
-    def __init__(self, location: Location, files: Files, redactor: Redactor) -> None:
+    def __init__(
+        self,
+        location: Location,
+        files: Files,
+        redactor: Redactor,
+        outbox: Outbox | None = None,
+    ) -> None:
         self.location = location
-        self._files = files
+        self._files = outbox or files
         self._redactor = redactor
+        self._outbox = outbox
+        self._known: set[str] = set()  # parts seen to be there: nothing removes one
 
     def __repr__(self) -> str:
         return f"Store({str(self.location)!r})"
@@ -150,7 +142,7 @@ class Store:
 
     @property
     def files(self) -> Files:
-        """The files below the root, for what is no result."""
+        """The files below the root, and those that wait to be sent there."""
         return self._files
 
     def probe(self) -> Probe:
@@ -183,6 +175,23 @@ class Store:
         except StoreError as error:
             notes = (f"the probe could not be removed: {error}",)
         return Probe(self.uri, time.monotonic() - begin, notes)
+
+    @property
+    def outbox(self) -> Path | None:
+        """The folder where results wait while the store takes nothing; None without one."""
+        return None if self._outbox is None else self._outbox.folder
+
+    def waiting(self) -> Waiting:
+        """How many files and bytes wait in the outbox; none without one."""
+        return Waiting() if self._outbox is None else self._outbox.waiting()
+
+    def send(self) -> Sent:
+        """Send what waits in the outbox: evidence, cells, runs, manifests, in this order.
+
+        It may be ended at any instant, and done by several processes at once. Raises StoreError
+        if the store still takes nothing.
+        """
+        return Sent() if self._outbox is None else self._outbox.send()
 
     def put_cell(self, attempt: Attempt) -> StoredAttempt:
         """Keep one attempt: raw output, requests, timeline, and last the cell's own part.
@@ -232,7 +241,7 @@ class Store:
             "requests_sha256": hashlib.sha256(written).hexdigest(),
         }
         table = table_of(CELLS, [finished])
-        self._files.create(stored.cell_part, parquet_bytes(table))
+        self._create(stored.cell_part, parquet_bytes(table))
         return replace(stored, row=table.to_pylist()[0])
 
     def _requests(self, row: Row, requests: Sequence[RequestRow]) -> bytes:
@@ -241,7 +250,7 @@ class Store:
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
         path = run_path(row["run_id"], _day(row["created_at"]))
-        self._files.create(path, parquet_bytes(table_of(RUNS, [self._redacted(row)])))
+        self._create(path, parquet_bytes(table_of(RUNS, [self._redacted(row)])))
         return path
 
     def put_manifest(
@@ -257,10 +266,11 @@ class Store:
         `contents` is kept beside the paths of the run's parts. Raises AlreadyThere if the run has
         a manifest, StoreError if a part it names is not there.
         """
-        present = {*self._files.list("runs"), *self._files.list("cells")}
-        for part in (run_part, *cell_parts):
-            if part not in present:
-                raise StoreError("a part of the run is missing", part, "Write it first")
+        parts = {run_part, *cell_parts}
+        if not parts <= self._known:  # a store that is away cannot be asked
+            self._known.update(self._files.list("runs"), self._files.list("cells"))
+        for part in sorted(parts - self._known):
+            raise StoreError("a part of the run is missing", part, "Write it first")
         document: dict[str, Json] = {
             **dict(contents or {}),
             "schema_version": SCHEMA_VERSION,
@@ -371,16 +381,28 @@ class Store:
             raw_path(cell_id, attempt_id),
         )
 
+    def _create(self, path: str, data: bytes) -> None:
+        self._files.create(path, data)
+        self._known.add(path)
+
     def _keep(self, path: str, data: bytes) -> None:
         """Create a part that an earlier, cut short writing of the same attempt may have left."""
         try:
             self._files.create(path, data)
         except AlreadyThere:
-            if self._files.read(path) != data:
+            try:
+                same = self._files.read(path) == data
+            except StoreAway as error:
+                if self._outbox is None:
+                    raise
+                self._outbox.keep(path, data, error)  # compared when it is sent
+                return
+            if not same:
                 raise
 
     def _complete(self) -> Inventory:
         stock = take_stock(self._files.list("cells"), self._files.list("requests"))
+        self._known.update(stock.cells)
         for torn in stock.torn:
             _logger.warning("not read as a result: %s", torn)
         return stock

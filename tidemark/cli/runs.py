@@ -1,0 +1,172 @@
+"""Runs seen from outside: which there are, what one does, and asking one to stop."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import typer
+
+from tidemark.cli.stores import opened
+from tidemark.errors import RefusedError, StoreError
+from tidemark.results.lease import BEAT_S, LIFETIME_S, LiveRun, ask_to_stop, live_runs
+from tidemark.results.store import Store
+
+__all__ = ["cancel_run", "show_runs", "show_status"]
+
+
+def show_runs(uri: str, *, as_json: bool) -> None:
+    """List the runs of a store: those that are finished, the latest last, then those at work."""
+    store = opened(uri)
+    finished = _finished(store)
+    live = live_runs(store.files)
+    if as_json:
+        documents = [*map(_finished_document, finished), *map(_live_document, live)]
+        typer.echo(json.dumps(documents, indent=2, default=str))
+        return
+    if not finished and not live:
+        raise StoreError("holds no run", uri, "Check the address of the store")
+    for row in finished:
+        typer.echo(
+            f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
+            f"valid  round {row['round']}  {row['plan_name'] or ''}".rstrip()
+        )
+    for run in live:
+        typer.echo(
+            f"{run.run_id}  {_state(run):<12} {_line(run)}  round {run.owner['round']}  "
+            f"{run.owner.get('plan_name') or ''}".rstrip()
+        )
+
+
+def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
+    """Say what a run does or came to; by default the one at work, or else the latest.
+
+    Returns the exit status of a finished run, 0 for one at work.
+    """
+    store = opened(uri)
+    live = [run for run in live_runs(store.files) if _named(run, wanted)]
+    if live:
+        run = live[-1]
+        if as_json:
+            typer.echo(json.dumps(_live_document(run), indent=2, default=str))
+            return 0
+        typer.echo(f"{run.run_id}  {_state(run)}")
+        typer.echo(_line(run))
+        left_s = run.beat.get("left_s")
+        if left_s is not None:
+            typer.echo(f"about {float(left_s):.0f} s left")
+        typer.echo(f"round {run.owner['round']}, {run.owner['cells']} cells")
+        if run.process.gone():
+            typer.echo(
+                f"its process is gone; go on: tidemark sweep PLAN --round "
+                f"{run.owner['round']} --store {uri}"
+            )
+        return 0
+    finished = [
+        row
+        for row in _finished(store)
+        if wanted is None
+        or row["run_id"].startswith(wanted)
+        or (row["flow_run_id"] or "").startswith(wanted)
+    ]
+    if not finished:
+        raise _no_such_run(wanted, uri)
+    row = finished[-1]
+    if as_json:
+        typer.echo(json.dumps(_finished_document(row), indent=2, default=str))
+    else:
+        typer.echo(f"{row['run_id']}  {row['outcome']}")
+        typer.echo(
+            f"{row['cells_valid']} of {row['cells_planned']} cells valid, "
+            f"{row['cells_reused']} taken over; round {row['round']}"
+        )
+        for note in row["notes"] or ():
+            typer.echo(note)
+        typer.echo(f"tidemark report {row['run_id']} --store {uri}")
+    return int(row["exit_status"])
+
+
+def cancel_run(
+    uri: str,
+    wanted: str,
+    *,
+    wait_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> int:
+    """Ask a run at work to stop, and wait until it has; 1 when it had not within `wait_s`."""
+    store = opened(uri)
+    live = live_runs(store.files)
+    named = [run for run in live if _named(run, wanted)]
+    if not named:
+        over = [row["run_id"] for row in _finished(store) if row["run_id"].startswith(wanted)]
+        if over:
+            raise RefusedError("is over already", over[-1], f"See it: tidemark status {over[-1]}")
+        raise _no_such_run(wanted, uri)
+    if len(named) > 1:
+        several = ", ".join(run.run_id for run in named)
+        raise RefusedError("several runs begin so", wanted, f"Choose one: {several}")
+    run = named[0]
+    if run.process.gone():
+        remedy = f"Go on with its round: tidemark sweep PLAN --round {run.owner['round']}"
+        raise RefusedError("its process is gone already", run.run_id, remedy)
+    ask_to_stop(store.files, run, "tidemark cancel")
+    typer.echo(f"{run.run_id} is asked to stop; it hears that within {BEAT_S:.0f} s")
+    begin = clock()
+    while any(other.path == run.path for other in live_runs(store.files)):
+        if clock() - begin > wait_s:
+            typer.echo(f"it had not stopped after {wait_s:.0f} s: see tidemark status {run.run_id}")
+            return 1
+        sleep(1.0)
+    typer.echo("it has stopped; its finished cells are kept")
+    typer.echo(f"go on: tidemark sweep PLAN --round {run.owner['round']} --store {uri}")
+    return 0
+
+
+def _finished(store: Store) -> list[dict[str, Any]]:
+    return sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
+
+
+def _named(run: LiveRun, wanted: str | None) -> bool:
+    flow_run_id = str(run.owner.get("flow_run_id") or "")
+    return wanted is None or run.run_id.startswith(wanted) or flow_run_id.startswith(wanted)
+
+
+def _no_such_run(wanted: str | None, uri: str) -> StoreError:
+    what = f"no run begins with {wanted}" if wanted else "holds no run"
+    return StoreError(what, uri, "See which there are: tidemark runs")
+
+
+def _state(run: LiveRun) -> str:
+    if run.process.gone():
+        return "gone"
+    if run.silent_s(datetime.now(UTC)) > LIFETIME_S:
+        return "silent"
+    return "stopping" if run.asked_to_stop else "running"
+
+
+def _line(run: LiveRun) -> str:
+    line, fraction = run.beat.get("line") or "Starting", run.beat.get("fraction") or 0.0
+    silent_s = run.silent_s(datetime.now(UTC))
+    heard = f", last heard of {silent_s:.0f} s ago" if silent_s > LIFETIME_S else ""
+    return f"{float(fraction):.0%} {line}{heard}"
+
+
+def _live_document(run: LiveRun) -> dict[str, Any]:
+    return {
+        **run.owner,
+        "state": _state(run),
+        **{name: run.beat.get(name) for name in ("line", "fraction", "left_s", "at")},
+    }
+
+
+def _finished_document(row: dict[str, Any]) -> dict[str, Any]:
+    names = (
+        "run_id", "round", "plan_name", "plan_hash", "flow_run_id", "requested_by", "created_at",
+        "started_at", "finished_at", "cells_planned", "cells_valid", "cells_invalid",
+        "cells_inconclusive", "cells_failed", "cells_reused", "outcome", "exit_status", "notes",
+    )  # fmt: skip
+    return {"state": "finished", **{name: row[name] for name in names}}
