@@ -210,8 +210,8 @@ def shot(page: Page) -> Callable[[str], None]:
     """Keep what the browser shows, under a name."""
     SCREENSHOTS.mkdir(exist_ok=True)
 
-    def take(name: str, height: int = 1000) -> None:
-        page.set_viewport_size({"width": 1280, "height": height})
+    def take(name: str, height: int = 1000, width: int = 1280) -> None:
+        page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(700)  # the page draws itself anew after it was resized
         page.screenshot(path=SCREENSHOTS / f"{name}.png")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def open_form(page: Page, installation: Installation) -> None:
 
 
 def fill_plan(page: Page, tokenizer: Path, levels: list[int], seconds: int, requests: str) -> None:
+    page.wait_for_timeout(1000)  # until the form has its defaults
     text(page, "Tokenizer").fill(str(tokenizer))
     scenarios = group(page, "Traffic scenarios (Optional)")
     scenarios.get_by_role("button", name="Add item").click()
@@ -56,15 +58,21 @@ def choose_endpoint(page: Page, name: str) -> None:
 def submit(page: Page, installation: Installation) -> str:
     """Press the button; answers the id of the run that the server then has."""
     before = installation.newest_run()
-    page.wait_for_timeout(300)  # the form collects what was typed a moment later
-    page.get_by_role("button", name="Submit").click()
 
     def started() -> str | None:
         newest = installation.newest_run()
         is_new = newest is not None and (before is None or newest["id"] != before["id"])
         return newest["id"] if newest is not None and is_new else None
 
-    run_id: str = wait_until(started, "a run from the form", 20)
+    def pressed() -> str | None:
+        # The form takes the first press only to leave the field that was being filled, at times.
+        page.wait_for_timeout(1000)
+        if page.url.endswith("/run") and not started():
+            page.get_by_role("button", name="Submit").click()
+            page.wait_for_timeout(4000)
+        return started()
+
+    run_id: str = wait_until(pressed, "a run from the form", 30)
     return run_id
 
 
@@ -170,7 +178,7 @@ def test_a_sweep_shows_its_progress_and_its_report(
     assert report is not None
     page.goto(f"{installation.url}/v2/artifacts/artifact/{report['id']}")
     expect(page.get_by_test_id("markdown-display")).to_contain_text("Verdict")
-    shot("11_report", 1300)
+    shot("11_report", 1300, 1700)
 
     cells = pandas.read_parquet(installation.results / "cells")
     assert sorted(cells.concurrency) == [1, 2]
@@ -178,7 +186,56 @@ def test_a_sweep_shows_its_progress_and_its_report(
     assert set(cells.model_name) == {"sim"}
 
 
-def test_a_cancelled_sweep_keeps_what_was_finished_and_leaves_no_process(
+def cancel(page: Page, shot: Shot, installation: Installation, run_id: str, name: str) -> None:
+    page.goto(f"{installation.url}/v2/runs/flow-run/{run_id}")
+    expect(page.get_by_text("Running", exact=True).first).to_be_visible()
+    page.locator("button[aria-haspopup=menu]").first.click()
+    page.get_by_role("menuitem", name="Cancel").click()
+    shot(f"{name}_cancel")
+    page.get_by_role("button", name="Cancel Flow Run").click()
+    assert finished(installation, run_id, 120) == "CANCELLED"
+    page.reload()
+    expect(page.get_by_text("Cancelled", exact=True).first).to_be_visible()
+    page.wait_for_timeout(2000)  # the graph draws itself slowly
+    shot(f"{name}_cancelled")
+    wait_until(lambda: not installation.engines(), "the engine's processes are gone", 10)
+
+
+def kept(installation: Installation, table: str, levels: list[int]) -> list[int]:
+    """The levels of which a table has rows."""
+    if table == "cells":
+        cells = pandas.read_parquet(installation.results / "cells")
+        return sorted(cells[cells.concurrency.isin(levels)].concurrency)
+    folders = sorted((installation.results / "raw").glob("*/*/attempt.json"))
+    found = [json.loads(path.read_text())["attempt"]["cell"]["concurrency"] for path in folders]
+    return sorted(level for level in found if level in levels)
+
+
+def test_a_sweep_cancelled_within_a_cell_keeps_the_finished_ones_and_leaves_no_process(
+    page: Page,
+    shot: Shot,
+    installation: Installation,
+    saved_endpoint: tuple[str, str],
+    tokenizer: Path,
+) -> None:
+    levels = [3, 4, 5]
+    run_id = start_sweep(
+        page,
+        installation,
+        saved_endpoint[0],
+        tokenizer,
+        levels=levels,
+        seconds=12,
+        requests="2000",
+    )
+    wait_until(lambda: "iteration 2/3" in progress(installation, run_id)[1], "a second cell", 120)
+    assert installation.engines()
+    cancel(page, shot, installation, run_id, "12")
+    assert not list((installation.home / "tidemark" / "spool").glob("*"))
+    assert kept(installation, "cells", levels) == [3]
+
+
+def test_a_sweep_cancelled_while_the_client_is_measured_keeps_its_cells(
     page: Page,
     shot: Shot,
     installation: Installation,
@@ -186,31 +243,19 @@ def test_a_cancelled_sweep_keeps_what_was_finished_and_leaves_no_process(
     tokenizer: Path,
 ) -> None:
     run_id = start_sweep(
-        page,
-        installation,
-        saved_endpoint[0],
-        tokenizer,
-        levels=[3, 4, 5],
-        seconds=12,
-        requests="2000",
+        page, installation, saved_endpoint[0], tokenizer, levels=[6], seconds=8, requests="40"
     )
-    wait_until(lambda: "iteration 2/3" in progress(installation, run_id)[1], "a second cell", 120)
-    assert installation.engines()
-    page.goto(f"{installation.url}/v2/runs/flow-run/{run_id}")
-    expect(page.get_by_text("Running", exact=True).first).to_be_visible()
-    page.locator("button[aria-haspopup=menu]").first.click()
-    page.get_by_role("menuitem", name="Cancel").click()
-    shot("12_cancel")
-    page.get_by_role("button", name="Cancel Flow Run").click()
-    assert finished(installation, run_id, 120) == "CANCELLED"
-    page.wait_for_timeout(1500)
-    shot("13_cancelled")
-    wait_until(lambda: not installation.engines(), "the engine's processes are gone", 10)
+    wait_until(
+        lambda: "what this client machine" in progress(installation, run_id)[1], "a floor", 120
+    )
+    cancel(page, shot, installation, run_id, "13")
+    assert kept(installation, "raw", [6]) == [6]
 
-    cells = pandas.read_parquet(installation.results / "cells")
-    kept = cells[cells.concurrency.isin([3, 4, 5])]
-    assert list(kept.concurrency) == [3]
-    assert not list((installation.home / "tidemark" / "spool").glob("*"))
+
+@pytest.mark.xfail(strict=True, reason="a run cancelled there ends without judging its cells")
+def test_what_was_measured_before_that_is_judged(installation: Installation) -> None:
+    assert kept(installation, "raw", [6]) == [6]
+    assert kept(installation, "cells", [6]) == [6]
 
 
 def test_the_key_was_written_nowhere(installation: Installation) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -11,6 +16,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from prefect import get_client
 from prefect.blocks.system import Secret
+from prefect.settings import get_current_settings
 
 from blocks import InferenceEndpoint, ResultStore
 from flows.sweep import sweep
@@ -18,6 +24,8 @@ from tasks.look_ahead import ARTIFACT
 from tasks.secrets import read_block
 from tidemark.engines.calibration import simulated_endpoint
 from tidemark.errors import ConfigError, RefusedError, SecretError
+from tidemark.plan.endpoint import Endpoint
+from tidemark.plan.load import dump_plan
 from tidemark.plan.sweep import SweepPlan
 from tidemark.simulator.tokenizer import build_tokenizer
 
@@ -166,6 +174,28 @@ async def test_a_worker_s_own_folder_is_no_store(
     monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "5d1a3c52-0000-4000-8000-000000000000")
     with pytest.raises(ConfigError, match="removes after it"):
         await sweep(plan, endpoint=saved, store="results", dry_run=True)
+
+
+async def test_the_command_asks_prefect_for_its_secrets(plan: SweepPlan, tmp_path: Path) -> None:
+    await Secret(value=KEY).save("known-key")
+    url = {"url": "http://localhost:9", "model": "m"}
+    for name, trouble in (("known-key", False), ("unknown-key", True)):
+        written = plan.model_copy(
+            update={"endpoint": Endpoint.model_validate({**url, "api_key": f"prefect:{name}"})}
+        )
+        (tmp_path / "plan.yaml").write_text(dump_plan(written))
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-m", "tidemark.cli", "plan", "plan.yaml", "--json"],
+            cwd=tmp_path,
+            env={**os.environ, "PREFECT_API_URL": str(get_current_settings().api.url)},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        to_mend = json.loads(done.stdout)["to_mend"]
+        assert ["no Secret block" in text for text in to_mend] == [True] * trouble
+        assert KEY not in done.stdout + done.stderr
 
 
 async def test_what_a_secret_block_holds_is_given_as_it_was_saved() -> None:
