@@ -10,11 +10,14 @@ LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
-.PHONY: help setup demo demo-real demo-vllm test drill-sweep truth overhead bench-verify lint lock clean
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+
+.PHONY: help setup demo demo-real demo-vllm test test-e2e drill-sweep truth overhead bench-verify lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
+	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
 	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
@@ -71,6 +74,16 @@ drill-sweep: setup
 test: setup lint
 	$(BIN)/python -m pytest
 
+# Screenshots are left in e2e/. CHROMIUM names a browser that is not found by itself.
+test-e2e: setup $(VENV)/e2e
+	@[ -n "$$CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null || \
+		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+	$(BIN)/python -m pytest --timeout 600 tests/e2e
+
+$(VENV)/e2e: $(VENV)/ready requirements/e2e.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/e2e.txt
+	@touch $@
+
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -83,6 +96,9 @@ lock: $(VENV)/ready
 	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --quiet --upgrade --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file requirements/project.txt
+	$(BIN)/uv pip compile --group pyproject.toml:e2e --constraint requirements/project.txt --quiet \
+		--upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --output-file requirements/e2e.txt
 	echo genai-bench==0.0.5 | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file tidemark/engines/locks/genai-bench-0.0.5.txt
@@ -91,4 +107,4 @@ lock: $(VENV)/ready
 		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
-	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill e2e .mypy_cache .ruff_cache .import_linter_cache

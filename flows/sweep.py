@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.runtime import flow_run
+from pydantic import WithJsonSchema
 
+from blocks import InferenceEndpoint, ResultStore
 from tasks.cells import Measured, measure_cells
 from tasks.floors import measure_floors
+from tasks.look_ahead import look_ahead
 from tasks.ownership import own_round
 from tasks.preflight import check_store
 from tasks.progress import RunProgress
@@ -22,36 +27,74 @@ from tidemark.plan.sweep import SweepPlan
 
 __all__ = ["sweep"]
 
+# A form asks of `str | None` which of the two it is to be; of text it asks the text.
+Text = Annotated[str | None, WithJsonSchema({"type": "string"})]
+Texts = Annotated[
+    Sequence[str] | None, WithJsonSchema({"type": "array", "items": {"type": "string"}})
+]
+
 
 def _run_name() -> str:
-    plan = flow_run.parameters["plan"]
-    endpoint = plan["endpoint"] if isinstance(plan, dict) else plan.endpoint.model_dump()
-    return f"sweep {endpoint.get('model') or 'of a service'}"
+    given = flow_run.parameters
+    planned = _part(given["plan"], "endpoint")
+    model = _part(given.get("endpoint"), "model") or _part(planned, "model")
+    return f"{'dry run' if given.get('dry_run') else 'sweep'} {model or 'of a service'}"
+
+
+def _part(whole: Any, name: str) -> Any:
+    """A parameter is a model, or the mapping it is made of."""
+    return whole.get(name) if isinstance(whole, Mapping) else getattr(whole, name, None)
 
 
 @flow(name="sweep", flow_run_name=_run_name, retries=0)
 async def sweep(
     plan: SweepPlan,
-    store: str | None = None,
-    round: str | None = None,
+    endpoint: InferenceEndpoint | None = None,
+    store: Text = "",
+    result_store: ResultStore | None = None,
+    round: Text = "",
     reuse_valid: bool = False,
-    only: list[str] | None = None,
+    only: Texts = (),
+    dry_run: bool = False,
 ) -> SweepOutcome:
     """Measure every cell of a plan, keep the results, and report.
 
     Args:
         plan: What to measure.
-        store: Where results are kept: a path, file:// or s3://. Left out: as configured.
+        endpoint: A saved endpoint to measure, over the one in the plan. None: the plan's.
+        store: Where results are kept: a folder, file:///path or s3://bucket/path. Left empty: as
+            configured where the run is.
+        result_store: A saved store to keep results in, instead of a location in store.
         round: Name of the occasion of measuring. Finished valid cells of the same round are not
-            measured again. Left out: a new one.
+            measured again. Left empty: a new one.
         reuse_valid: Take over valid cells of other rounds too. Needs a plan that says what is
             behind the endpoint.
-        only: Beginnings of cell ids: measure only these cells. Left out: all.
+        only: Beginnings of cell ids, as a dry run shows them: measure only these cells. Left
+            empty: all.
+        dry_run: Check everything, show the cells and how long they take, and start nothing.
     """
     started_at = datetime.now(UTC)
+    if dry_run:
+        return await look_ahead(
+            plan,
+            endpoint=endpoint,
+            store=store,
+            result_store=result_store,
+            round=round,
+            only=only,
+            reuse_valid=reuse_valid,
+        )
 
     # 1. Resolve all that the plan names; refuse what cannot work.
-    room = open_room(plan, store=store, round=round, only=only, reuse_valid=reuse_valid)
+    room = open_room(
+        plan,
+        endpoint=endpoint,
+        store=store,
+        result_store=result_store,
+        round=round,
+        only=only,
+        reuse_valid=reuse_valid,
+    )
     progress = RunProgress()
 
     with room.workspace():

@@ -18,7 +18,10 @@ from pathlib import Path
 import psutil
 from prefect.runtime import deployment, flow_run
 
+from blocks import InferenceEndpoint, ResultStore
 from tasks.log import logger
+from tasks.place import place_of
+from tasks.secrets import read_block
 from tasks.stop import STOP, Stop
 from tidemark import __version__
 from tidemark.config import Config, load_config, read_text
@@ -28,13 +31,13 @@ from tidemark.errors import StoreAway, StoreError
 from tidemark.plan.advice import check_reuse, check_runnable
 from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
-from tidemark.plan.sweep import SweepPlan, plan_hash
+from tidemark.plan.sweep import SweepPlan, plan_hash, with_endpoint
 from tidemark.results.context import Harness, RunContext
 from tidemark.results.lease import Lease
 from tidemark.results.redact import Redactor
-from tidemark.results.store import Store, open_store
+from tidemark.results.store import Store
 
-__all__ = ["Room", "open_room", "remove_abandoned"]
+__all__ = ["Room", "open_room", "plan_for", "remove_abandoned"]
 
 OWNER = "owner.pid"
 """Names the process that a folder of the spool belongs to, while it does."""
@@ -110,20 +113,25 @@ def open_room(
     round: str | None,
     only: Sequence[str] | None = None,
     reuse_valid: bool = False,
+    endpoint: InferenceEndpoint | None = None,
+    result_store: ResultStore | None = None,
     environ: Mapping[str, str] | None = None,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Room:
     """Resolve all that a plan names. Raises TidemarkError before anything is started."""
     environ = os.environ if environ is None else environ
+    plan = plan_for(plan, endpoint)
     check_runnable(plan)
     check_reuse(plan, reuse_valid)
     config = load_config(environ, Path.cwd())
-    uri = store or config.store
-    lent = lend(plan.endpoint.secrets, environ, read_text)
+    place = place_of(store, result_store, config)
+    lent = lend(plan.endpoint.secrets, environ, read_text, read_block)
+    # Apart: what opens the store is none of the engine's business.
+    lent_for_store = lend(place.credentials.values(), environ, read_text, read_block)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
     trigger, reference = _trigger()
-    redactor = Redactor(lent.values())
+    redactor = Redactor((*lent.values(), *lent_for_store.values()))
     context = RunContext(
         run_id=run_id,
         round=round or _round(trigger, reference) or run_id,
@@ -135,7 +143,7 @@ def open_room(
         trigger_ref=reference,
         requested_by=_requested_by(),
         flow_run_id=flow_run.id or None,
-        reproduce=f"tidemark sweep run:{run_id} --store {uri}",
+        reproduce=f"tidemark sweep run:{run_id} --store {place.uri}",
     )
     return Room(
         plan=plan,
@@ -143,9 +151,7 @@ def open_room(
         context=context,
         config=config,
         engine=find(plan.engine.name, config.engines),
-        store=open_store(
-            uri, options=config.options_for(uri), redactor=redactor, outbox=config.outbox
-        ),
+        store=place.open(lent_for_store, redactor, outbox=config.outbox),
         secrets=lent,
         redactor=redactor,
         directory=config.spool / run_id,
@@ -153,6 +159,11 @@ def open_room(
         stop=STOP.get() or Stop(),
         reuse_valid=reuse_valid,
     )
+
+
+def plan_for(plan: SweepPlan, endpoint: InferenceEndpoint | None) -> SweepPlan:
+    """The plan for a saved endpoint, over the one in it; without one, the plan as it is."""
+    return plan if endpoint is None else with_endpoint(plan, endpoint.endpoint())
 
 
 def _round(trigger: str, reference: str | None) -> str | None:

@@ -10,10 +10,20 @@ import pytest
 from plan_builders import PLAN, make_plan
 from pydantic import BaseModel, ValidationError
 
+from tidemark.errors import PlanError
+from tidemark.plan.advice import check_runnable
 from tidemark.plan.base import PlanModel
+from tidemark.plan.endpoint import Endpoint
 from tidemark.plan.load import dump_plan, load_plan
 from tidemark.plan.scenario import DEFAULT_SCENARIOS
-from tidemark.plan.sweep import SweepPlan, plan_hash, with_model, with_tokenizer, with_url
+from tidemark.plan.sweep import (
+    SweepPlan,
+    plan_hash,
+    with_endpoint,
+    with_model,
+    with_tokenizer,
+    with_url,
+)
 
 FULL: dict[str, Any] = {
     "name": "nightly",
@@ -247,6 +257,25 @@ def test_what_was_open_can_be_given_later_and_is_checked() -> None:
     assert with_url(given, "http://other").endpoint.url_as_given is None
     with pytest.raises(ValidationError, match="scheme must be"):
         with_url(plan, "ftp://h")
+
+
+@pytest.mark.parametrize("endpoint", [{}, {"endpoint": {"model": "m"}}])
+def test_a_plan_without_a_service_can_be_kept_but_not_run(endpoint: dict[str, Any]) -> None:
+    workload = {name: value for name, value in PLAN.items() if name != "endpoint"}
+    plan = SweepPlan.model_validate({**workload, **endpoint})
+    with pytest.raises(PlanError, match="no service is named") as caught:
+        check_runnable(plan)
+    assert caught.value.where == "endpoint.url"
+    assert "http://my-service:8080" in (caught.value.remedy or "")
+    check_runnable(with_url(plan, "http://h"))
+
+
+def test_a_saved_endpoint_takes_the_place_of_the_plan_s() -> None:
+    plan = make_plan()
+    saved = Endpoint.model_validate({"url": "http://h/v1", "headers": {"x-k": "env:K"}})
+    assert plan_hash(with_endpoint(plan, saved)) == plan_hash(
+        make_plan(endpoint={"url": "http://h/v1", "model": None, "headers": {"x-k": "env:K"}})
+    )
 
 
 def test_an_error_of_the_models_themselves_repeats_no_input() -> None:

@@ -85,8 +85,6 @@ SCENARIOS = [
 ]
 
 ENDPOINTS = [
-    plan({"endpoint": GONE}, "endpoint", "Add it"),
-    plan({"endpoint": {"model": "m"}}, "endpoint.url", "http://my-service:8080"),
     plan({"endpoint.url": "localhost:8000"}, "endpoint.url", "Write scheme"),
     plan({"endpoint.url": "ftp://host/x"}, "endpoint.url", "Write scheme", "http or https"),
     plan({"endpoint.url": "http://"}, "endpoint.url", "Write scheme", "no host"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,7 +19,15 @@ def no_file(path: str) -> str:
 
 @pytest.mark.parametrize(
     "text",
-    ["env:KEY", "env:_k9", "env:SERVICE_API_KEY", "file:/run/secrets/key", "file:/a/b.c/d e"],
+    [
+        "env:KEY",
+        "env:_k9",
+        "env:SERVICE_API_KEY",
+        "file:/run/secrets/key",
+        "file:/a/b.c/d e",
+        "prefect:service-api-key",
+        "prefect:k9",
+    ],
 )
 def test_references_are_accepted_and_stay_text(text: str) -> None:
     found = REFERENCE.validate_python(text)
@@ -45,6 +55,14 @@ def test_references_are_accepted_and_stay_text(text: str) -> None:
         "file:/a\nb",
         "file:/keys/sk-0123456789",
         "ENV:KEY",
+        "prefect:",
+        "prefect:My-Key",
+        "prefect:my_key",
+        "prefect:-key",
+        "prefect:a/b",
+        "prefect:key\n",
+        "prefect:sk-0123456789",
+        "prefect:" + "a" * 200,
         "https://vault/secret",
         5,
     ],
@@ -62,6 +80,22 @@ def test_anything_else_is_refused_without_being_repeated(text: object) -> None:
 def test_a_reference_leads_to_the_secret() -> None:
     assert resolve("env:KEY", {"KEY": "one"}, no_file) == "one"
     assert resolve(SecretRef("file:/k"), {}, {"/k": "two\r\n"}.__getitem__) == "two"
+    assert resolve("prefect:k", {}, no_file, {"k": "three\n"}.__getitem__) == "three"
+
+
+def test_a_block_is_not_looked_for_where_prefect_is_not_asked() -> None:
+    with pytest.raises(SecretError, match=r"prefect:k: Prefect keeps this secret"):
+        resolve("prefect:k", {"k": "no"}, no_file)
+    assert SecretRef("prefect:k").is_block
+    assert not SecretRef("env:prefect").is_block
+
+
+def test_the_form_s_pattern_says_the_same() -> None:
+    pattern = REFERENCE.json_schema()["pattern"]
+    for text in ("env:KEY", "file:/a", "prefect:a-1"):
+        assert re.search(pattern, text)
+    for text in ("KEY", "file:a", "prefect:A", "prefect:", "xprefect:a"):
+        assert not re.search(pattern, text)
 
 
 @pytest.mark.parametrize(

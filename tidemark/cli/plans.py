@@ -8,7 +8,6 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import typer
 from pydantic import ValidationError
@@ -16,24 +15,23 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from tidemark.cli.prefect_server import start_prefect
 from tidemark.config import load_config, read_text
-from tidemark.errors import PlanError, TidemarkError
+from tidemark.errors import PlanError
 from tidemark.inputs import check_inputs
 from tidemark.plan.advice import check_runnable
 from tidemark.plan.cells import cells, chosen
-from tidemark.plan.estimate import estimate
 from tidemark.plan.load import load_document
 from tidemark.plan.manifest import PlanDocument
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import (
     SweepPlan,
-    plan_hash,
     warnings,
     with_model,
     with_tokenizer,
     with_url,
 )
-from tidemark.results.layout import encoded_model
+from tidemark.preview import COLUMNS, Preview, failures
 
 __all__ = ["check_here", "read_plan", "show_plan"]
 
@@ -89,21 +87,20 @@ def _checks(
     return (
         lambda: check_runnable(plan),
         lambda: chosen(plan, only),
-        lambda: lend(plan.endpoint.secrets, os.environ, read_text),
+        lambda: lend(plan.endpoint.secrets, os.environ, read_text, _read_block),
         lambda: check_inputs(plan),
         lambda: opened(store),
     )
 
 
-def _to_mend(plan: SweepPlan, store: str) -> list[str]:
-    """What stands against a run from here, in sentences."""
-    found = []
-    for check in _checks(plan, store):
-        try:
-            check()
-        except TidemarkError as error:
-            found.append(str(error))
-    return found
+def _read_block(name: str) -> str:
+    # Only who has such a reference waits for Prefect.
+    server = start_prefect()
+    if server is not None:
+        server.wait()
+    from tasks.secrets import read_block
+
+    return read_block(name)
 
 
 def _of_file(file: str) -> PlanDocument:
@@ -134,80 +131,29 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
 
 def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:
     """Print the cells, their longest time, what to know, and where results would go."""
-    plan = read.plan
-    bound = estimate(plan)
+    shown = Preview(
+        plan=read.plan,
+        cells=cells(read.plan),
+        store=store,
+        notes=(*read.notes, *read.warnings),
+        to_mend=failures(_checks(read.plan, store)),
+    )
     if as_json:
-        typer.echo(json.dumps(_document(read, store), indent=2))
+        typer.echo(json.dumps(shown.document(), indent=2))
         return
     console = Console(highlight=False)
-    table = Table(title=plan.name or None)
-    for name in ("cell", "scenario", "level", "repeat", "requests", "at most"):
+    table = Table(title=read.plan.name or None)
+    for name in COLUMNS:
         table.add_column(name, justify="left" if name in ("cell", "scenario") else "right")
-    for one in bound.cells:
-        cell = one.cell
-        level = cell.batch_size if len(plan.batch_sizes) > 1 else cell.concurrency
-        table.add_row(
-            cell.cell_id[:12],
-            cell.scenario,
-            str(level),
-            str(cell.repeat_idx + 1),
-            str(plan.limits.requests_at(cell.concurrency)),
-            _minutes(one.total_s),
-        )
+    for row in shown.rows():
+        table.add_row(*row)
     console.print(table)
-    service = plan.endpoint.inference_service
-    by_name = f"InferenceService {service.namespace}/{service.name}" if service else "not given"
-    console.print(f"endpoint   {plan.endpoint.url or by_name}")
-    console.print(f"task       {plan.task} by {plan.engine.name} {plan.engine.version}")
-    console.print(f"at most    {_minutes(bound.total_s)}, with the warm-up; usually much less")
-    console.print(f"writes     {store}")
-    for path in _paths(plan):
-        console.print(f"           {path}", soft_wrap=True)
-    console.print(f"plan hash  {plan_hash(plan)}")
-    for note in (*read.notes, *read.warnings):
+    said = ""
+    for label, text in shown.facts():
+        console.print(f"{label if label != said else '':<10} {escape(text)}", soft_wrap=True)
+        said = label
+    for note in shown.notes:
         console.print(f"[yellow]note[/]       {escape(note)}", soft_wrap=True)
-    for problem in _to_mend(plan, store):
+    for problem in shown.to_mend:
         console.print(f"[red]to mend[/]    {escape(problem)}", soft_wrap=True)
     console.print("Nothing was started.")
-
-
-def _document(read: PlanDocument, store: str) -> dict[str, Any]:
-    bound = estimate(read.plan)
-    return {
-        "plan_hash": plan_hash(read.plan),
-        "plan": read.plan.model_dump(mode="json"),
-        "store": store,
-        "at_most_s": bound.total_s,
-        "cells": [
-            {
-                "cell_id": one.cell.cell_id,
-                "scenario": one.cell.scenario,
-                "concurrency": one.cell.concurrency,
-                "batch_size": one.cell.batch_size,
-                "repeat_idx": one.cell.repeat_idx,
-                "at_most_s": one.total_s,
-            }
-            for one in bound.cells
-        ],
-        "writes": _paths(read.plan),
-        "warnings": [*read.notes, *read.warnings],
-        "to_mend": _to_mend(read.plan, store),
-    }
-
-
-def _paths(plan: SweepPlan) -> list[str]:
-    count = len(cells(plan))
-    model = encoded_model(plan.endpoint.model) if plan.endpoint.model else "…"
-    where = f"model={model}/date=…"
-    return [
-        f"cells/{where}  {count} parts",
-        f"requests/{where}  {count} parts",
-        f"raw/<cell>/<attempt>/  {count} folders",
-        "runs/date=…  1 part, manifests/  1 file",
-    ]
-
-
-def _minutes(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

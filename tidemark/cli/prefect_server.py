@@ -7,6 +7,7 @@ when its standard input closes, as it does however the command ends.
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 import subprocess
@@ -22,7 +23,7 @@ from typing import IO
 
 from tidemark.errors import ConfigError
 
-__all__ = ["API_URL", "TemporaryServer", "server_is_configured"]
+__all__ = ["API_URL", "TemporaryServer", "server_is_configured", "start_prefect"]
 
 API_URL = "PREFECT_API_URL"
 STARTUP_S = 120.0
@@ -104,6 +105,27 @@ class TemporaryServer:
             self.process.kill()
             self.process.wait()
         self.words.close()
+
+
+def start_prefect() -> TemporaryServer | None:
+    """Prefect without chatter; a server of this command's own where none is set up yet.
+
+    To be called before Prefect is imported.
+    """
+    for name, value in (
+        ("PREFECT_LOGGING_LEVEL", "WARNING"),
+        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
+        ("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore"),
+        ("DO_NOT_TRACK", "1"),
+    ):
+        os.environ.setdefault(name, value)
+    if server_is_configured(os.environ, Path.cwd()):
+        return None
+    server = TemporaryServer.start(os.environ)
+    os.environ[API_URL] = server.url
+    # Registered before Prefect's own, so it runs after them: they still speak to the server.
+    atexit.register(server.stop)
+    return server
 
 
 def _end_with_input() -> None:

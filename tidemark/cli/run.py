@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import json
 import logging
 import os
@@ -20,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tidemark.cli.plans import check_here
-from tidemark.cli.prefect_server import API_URL, TemporaryServer, server_is_configured
+from tidemark.cli.prefect_server import API_URL, TemporaryServer, start_prefect
 from tidemark.cli.stores import say_what_waits
 from tidemark.config import load_config
 from tidemark.engines.install import find
@@ -62,7 +61,7 @@ def run_sweep(
     engine = find(read.plan.engine.name, config.engines)
     console.print("starting Prefect and the engine")
     # Prefect's server and the engine take seconds to start: they overlap with our own imports.
-    server = _start_prefect()
+    server = start_prefect()
     standby = prestart(engine, config.spool / f"standby-{uuid.uuid4().hex[:8]}")
     try:
         outcome = _run(
@@ -190,24 +189,6 @@ def _without_tracebacks() -> Iterator[None]:
     finally:
         for handler in handlers:
             handler.removeFilter(passes)
-
-
-def _start_prefect() -> TemporaryServer | None:
-    """Prefect without chatter; a server of this command's own where none is set up."""
-    for name, value in (
-        ("PREFECT_LOGGING_LEVEL", "WARNING"),
-        ("PREFECT_SERVER_ANALYTICS_ENABLED", "false"),
-        ("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore"),
-        ("DO_NOT_TRACK", "1"),
-    ):
-        os.environ.setdefault(name, value)
-    if server_is_configured(os.environ, Path.cwd()):
-        return None
-    server = TemporaryServer.start(os.environ)
-    os.environ[API_URL] = server.url
-    # Registered before Prefect's own, so it runs after them: they still speak to the server.
-    atexit.register(server.stop)
-    return server
 
 
 @contextmanager

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tidemark.errors import RefusedError
+from tidemark.plan.endpoint import URL_REMEDY
 from tidemark.plan.identity import identity_known
 from tidemark.plan.problems import Problem, path_text, plan_error
 from tidemark.plan.request import request_warnings
 from tidemark.plan.scenario import parse_scenario
+from tidemark.plan.secrets import SecretRef
 from tidemark.plan.tasks import API_PATHS, BATCH_TASKS, IMAGE_INPUT_TASKS
 
 if TYPE_CHECKING:
@@ -70,6 +72,10 @@ def check_reuse(plan: SweepPlan, reuse_valid: bool) -> None:
 
 
 def _missing(plan: SweepPlan) -> Iterator[Problem]:
+    if plan.endpoint.url is None and plan.endpoint.inference_service is None:
+        yield Problem(
+            ("endpoint", "url"), "no service is named", f"{URL_REMEDY}, or an inference_service"
+        )
     if plan.endpoint.url is None and plan.endpoint.inference_service is not None:
         service = plan.endpoint.inference_service
         yield Problem(
@@ -119,7 +125,7 @@ def _endpoint_warnings(plan: SweepPlan) -> Iterator[str]:
 
 def _sends_secret(plan: SweepPlan) -> bool:
     return plan.endpoint.api_key is not None or any(
-        value.startswith(("env:", "file:")) for value in plan.endpoint.headers.values()
+        isinstance(value, SecretRef) for value in plan.endpoint.headers.values()
     )
 
 

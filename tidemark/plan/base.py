@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import unicodedata
-from typing import Annotated
+from typing import Annotated, ClassVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, Strict
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    Strict,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from tidemark.plan.form import form_schema
 from tidemark.plan.problems import refusal
 
 __all__ = ["Name", "Path", "PlanModel", "Real", "Whole"]
@@ -24,6 +34,20 @@ class PlanModel(BaseModel):
         validate_default=True,
         protected_namespaces=(),
     )
+
+    form_order: ClassVar[tuple[str, ...]] = ()
+    """Which fields a form asks for first; the others follow as they are declared."""
+
+    form_needs: ClassVar[tuple[str, ...]] = ()
+    """Fields that may be missing in what is read, but not in what is to be run."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        form_schema(handler.resolve_ref_schema(described), cls.form_order, cls.form_needs)
+        return described
 
 
 def _printable(text: str) -> str:

@@ -21,16 +21,19 @@ from pydantic import (
 from tidemark.plan.base import Name, Path, PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
 from tidemark.plan.secrets import (
+    KINDS,
+    REFERENCE_FORM,
     SECRET_REMEDY,
+    SENSITIVE_NAME,
     SecretRef,
     is_sensitive_name,
     looks_like_secret,
 )
 from tidemark.plan.tasks import Dialect
 
-__all__ = ["Endpoint", "InferenceService", "split_known_suffix"]
+__all__ = ["URL_REMEDY", "Endpoint", "InferenceService", "split_known_suffix"]
 
-_URL_REMEDY = "Write scheme, host, port and path, such as http://my-service:8080"
+URL_REMEDY = "Write scheme, host, port and path, such as http://my-service:8080"
 
 # Longest first. The load engine appends its own path, so these must go.
 _KNOWN_SUFFIXES = (
@@ -72,23 +75,23 @@ def _check_url(url: str) -> str:
     """A URL with scheme and host only, or with a path. Messages never repeat it: it may
     hold a password."""
     if re.search(r"[\s\x00-\x1f\x7f\\]", url):
-        raise refusal("a URL has no spaces, backslashes or control characters", _URL_REMEDY)
+        raise refusal("a URL has no spaces, backslashes or control characters", URL_REMEDY)
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        raise refusal("is not a URL: its host or port cannot be read", _URL_REMEDY) from None
+        raise refusal("is not a URL: its host or port cannot be read", URL_REMEDY) from None
     if parts.scheme not in ("http", "https"):
-        raise refusal("the scheme must be http or https", _URL_REMEDY)
+        raise refusal("the scheme must be http or https", URL_REMEDY)
     if not parts.netloc:
-        raise refusal("has no host", _URL_REMEDY)
+        raise refusal("has no host", URL_REMEDY)
     if "@" in parts.netloc:
         raise refusal(
             "holds a user or password",
             "Remove them, and give a reference in api_key or in headers",
         )
     if not _is_host(parts.hostname or ""):
-        raise refusal("has no valid host", _URL_REMEDY)
+        raise refusal("has no valid host", URL_REMEDY)
     if parts.netloc.endswith(":") or port == 0:
         raise refusal("has no valid port", "Write a port from 1 to 65535, or none")
     if "?" in url or "#" in url:
@@ -117,7 +120,7 @@ def _is_host(host: str) -> bool:
 
 def _header_value(value: Any) -> Any:
     """A reference where the text begins like one, otherwise a literal."""
-    if isinstance(value, str) and value.startswith(("env:", "file:")):
+    if isinstance(value, str) and value.startswith(KINDS):
         return SecretRef.parse(value)
     if not isinstance(value, str):
         raise refusal("is not text", "Write text in quotes, or a reference such as env:NAME")
@@ -134,7 +137,13 @@ def _absolute(path: str) -> str:
     return path
 
 
-Url = Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_check_url)]
+# The form's server refuses passwords too, before it keeps what was typed.
+_URL_FORM = r"^https?://[^\s/?#@]+(/[^\s?#]*)?$"
+Url = Annotated[
+    str,
+    Field(min_length=1, max_length=2048, json_schema_extra={"pattern": _URL_FORM}),
+    AfterValidator(_check_url),
+]
 # A union would try the literal too; only the first characters decide what a value is.
 HeaderValue = Annotated[
     SecretRef | str,
@@ -169,7 +178,7 @@ class Endpoint(PlanModel):
     """An OpenAI-compatible service, and all that is needed to reach it. Holds no secret.
 
     `url` never ends in an API path: a known one is cut off, and `url_as_given` keeps what
-    was written so that the plan can warn of it.
+    was written so that the plan can warn of it. One without a URL can be read, but not run.
     """
 
     url: Url | None = Field(
@@ -204,17 +213,26 @@ class Endpoint(PlanModel):
     api_key: SecretRef | None = Field(
         default=None,
         title="API key",
-        description="Reference to the key sent as a bearer token: env:NAME or "
-        "file:/absolute/path. Never the key itself.",
-        examples=["env:SERVICE_API_KEY", "file:/run/secrets/service-api-key"],
+        description="Where the key is found that is sent as a bearer token: env:NAME, "
+        "file:/absolute/path, or prefect:NAME for a saved Secret block. Never the key itself.",
+        examples=[
+            "env:SERVICE_API_KEY",
+            "file:/run/secrets/service-api-key",
+            "prefect:service-api-key",
+        ],
     )
     headers: dict[str, HeaderValue] = Field(
         default_factory=dict,
         title="Headers",
         description="Further request headers, at most 32. Values are literals, or references "
-        "(env:NAME, file:/absolute/path); headers that carry secrets must be references.",
+        "(env:NAME, file:/absolute/path, prefect:NAME); headers that carry secrets must be "
+        "references.",
         examples=[{"X-Route": "canary", "X-Gateway-Key": "env:GATEWAY_KEY"}],
         max_length=32,
+        # Before a run is made, so that a pasted secret is not kept with its parameters.
+        json_schema_extra={
+            "patternProperties": {SENSITIVE_NAME: {"type": "string", "pattern": REFERENCE_FORM}}
+        },
     )
     ca_file: Annotated[Path, AfterValidator(_absolute)] | None = Field(
         default=None,
@@ -266,10 +284,6 @@ class Endpoint(PlanModel):
     @model_validator(mode="after")
     def _check_together(self) -> Self:
         problems = []
-        if self.url is None and self.inference_service is None:
-            problems.append(
-                Problem(("url",), "no service is named", f"{_URL_REMEDY}, or an inference_service")
-            )
         if self.url_as_given is not None and (
             self.url is None or split_known_suffix(self.url_as_given)[0] != self.url
         ):

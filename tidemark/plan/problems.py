@@ -123,7 +123,9 @@ def problems_of(
     found = []
     details = error.errors(include_url=False)
     # A list is called too short for want of entries that are wrong, which they say themselves.
-    parents = {tuple(detail["loc"][:-1]) for detail in details}
+    parents = {
+        tuple(detail["loc"][:length]) for detail in details for length in range(len(detail["loc"]))
+    }
     for detail in details:
         if detail["type"] == "too_short" and tuple(detail["loc"]) in parents:
             continue

@@ -1,8 +1,8 @@
 """References to secrets: where a key is to be found, never the key itself.
 
 `env:NAME` is an environment variable, `file:/absolute/path` the content of a file, of
-the process that runs the measurement. Anything else is refused without being repeated,
-since it may be the secret.
+the process that runs the measurement; `prefect:NAME` is a Secret block that Prefect keeps.
+Anything else is refused without being repeated, since it may be the secret.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ from tidemark.errors import SecretError
 from tidemark.plan.problems import refusal
 
 __all__ = [
+    "KINDS",
+    "REFERENCE_FORM",
     "SECRET_REMEDY",
+    "SENSITIVE_NAME",
     "SecretRef",
     "is_sensitive_name",
     "lend",
@@ -27,11 +30,18 @@ __all__ = [
     "resolve",
 ]
 
-SECRET_REMEDY = "Write env:NAME for an environment variable, or file:/absolute/path for a file"
+SECRET_REMEDY = (
+    "Write env:NAME for an environment variable, file:/absolute/path for a file, "
+    "or prefect:NAME for a saved Secret block"
+)
+KINDS = ("env:", "file:", "prefect:")
 
 _ENVIRONMENT = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]{0,127}")
 _FILE = re.compile(r"file:(/[^\x00-\x1f\x7f]{1,1023})")
-_FORM = r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023})$"
+_BLOCK = re.compile(r"prefect:[a-z0-9][a-z0-9-]{0,127}")
+REFERENCE_FORM = (
+    r"^(env:[A-Za-z_][A-Za-z0-9_]{0,127}|file:/.{1,1023}|prefect:[a-z0-9][a-z0-9-]{0,127})$"
+)
 
 # How the keys of well-known services begin, and what only a key or a digest looks like.
 _KEY_SHAPES = re.compile(
@@ -51,15 +61,15 @@ _KEY_SHAPES = re.compile(
     """,
     re.VERBOSE,
 )
-_SENSITIVE_NAME = re.compile(
-    r"authorization|cookie|token|secret|passw|credential|signature"
+SENSITIVE_NAME = (
+    r"(?i)authorization|cookie|token|secret|passw|credential|signature"
     r"|(?:^|[-_.])(?:api|access|private|subscription|session|auth|account)?[-_.]?key(?:$|[-_.])"
     r"|apikey|(?:^|[-_.])auth(?:$|[-_.])|(?:^|[-_.])jwt(?:$|[-_.])"
 )
 
 
 class SecretRef(str):
-    """A reference to a secret: "env:NAME" or "file:/absolute/path".
+    """A reference to a secret: "env:NAME", "file:/absolute/path" or "prefect:NAME".
 
     A plain string to everyone who prints, stores or hashes it; `resolve` reads the secret.
     """
@@ -75,9 +85,13 @@ class SecretRef(str):
             raise refusal(
                 "env: is not followed by the name of an environment variable", SECRET_REMEDY
             )
+        if value.startswith("prefect:") and not _BLOCK.fullmatch(value):
+            raise refusal(
+                "prefect: is not followed by the name of a block (a-z, 0-9 and -)", SECRET_REMEDY
+            )
         if value.startswith("file:"):
             _check_file(value)
-        elif not value.startswith("env:"):
+        elif not value.startswith(KINDS):
             raise refusal("a literal value is not accepted where a secret belongs", SECRET_REMEDY)
         # Paths may hold digests (of a store, of a volume), so only known shapes count there.
         test = _KEY_SHAPES.search if value.startswith("file:") else looks_like_secret
@@ -98,7 +112,13 @@ class SecretRef(str):
     def __get_pydantic_json_schema__(
         cls, schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        return {"type": "string", "pattern": _FORM, "examples": ["env:SERVICE_API_KEY"]}
+        examples = ["env:SERVICE_API_KEY", "prefect:service-api-key"]
+        return {"type": "string", "pattern": REFERENCE_FORM, "examples": examples}
+
+    @property
+    def is_block(self) -> bool:
+        """Whether Prefect keeps the secret, so that its server has to be asked."""
+        return self.startswith("prefect:")
 
 
 def _check_file(value: str) -> None:
@@ -133,25 +153,32 @@ def _is_random(run: str) -> bool:
 
 def is_sensitive_name(name: str) -> bool:
     """Whether a header or parameter of this name usually carries a secret."""
-    return _SENSITIVE_NAME.search(name.casefold()) is not None
+    return re.search(SENSITIVE_NAME, name) is not None
 
 
 def lend(
-    refs: Iterable[SecretRef], environ: Mapping[str, str], read_file: Callable[[str], str]
+    refs: Iterable[SecretRef],
+    environ: Mapping[str, str],
+    read_file: Callable[[str], str],
+    read_block: Callable[[str], str] | None = None,
 ) -> dict[str, str]:
     """The secrets behind all of `refs`, by reference. Raises SecretError as `resolve` does."""
-    return {str(ref): resolve(ref, environ, read_file) for ref in refs}
+    return {str(ref): resolve(ref, environ, read_file, read_block) for ref in refs}
 
 
 def resolve(
-    ref: SecretRef | str, environ: Mapping[str, str], read_file: Callable[[str], str]
+    ref: SecretRef | str,
+    environ: Mapping[str, str],
+    read_file: Callable[[str], str],
+    read_block: Callable[[str], str] | None = None,
 ) -> str:
     """The secret that `ref` refers to, without surrounding line breaks.
 
     `environ` is asked for `env:` references, `read_file` is called with the path of
-    `file:` references. Raises SecretError, naming the reference and never the secret,
-    when the reference has a wrong form, leads nowhere, or leads to nothing or to several
-    lines, which no HTTP header could carry.
+    `file:` references, `read_block` with the name of `prefect:` references: it raises
+    SecretError where there is no such block. Raises SecretError, naming the reference and
+    never the secret, when the reference has a wrong form, leads nowhere, or leads to nothing
+    or to several lines, which no HTTP header could carry.
     """
     kind, _, target = ref.partition(":")
     if kind == "env" and _ENVIRONMENT.fullmatch(ref):
@@ -172,6 +199,12 @@ def resolve(
                 ref,
                 "Put the secret there, readable by the user that runs the measurement",
             ) from error
+    elif kind == "prefect" and _BLOCK.fullmatch(ref):
+        if read_block is None:
+            raise SecretError(
+                "Prefect keeps this secret, and is not asked here", ref, "Use env: or file:"
+            )
+        secret = read_block(target)
     else:
         raise SecretError("not a reference to a secret", "secret", SECRET_REMEDY)
     secret = secret.strip("\r\n")

@@ -7,7 +7,7 @@ can be known to fail before any load is refused here, at the field it is about.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 
 from pydantic import BeforeValidator, Field, JsonValue, field_validator, model_validator
 
@@ -19,6 +19,7 @@ from tidemark.plan.consistency import plan_problems, tokenizer_problem
 from tidemark.plan.dataset import Dataset, Prefix
 from tidemark.plan.endpoint import Endpoint, InferenceService
 from tidemark.plan.estimate import CellEstimate, Estimate, estimate
+from tidemark.plan.lengths import ScenarioText
 from tidemark.plan.limits import MAX_CONCURRENCY, Limits, WarmUp
 from tidemark.plan.objective import Slo
 from tidemark.plan.problems import Problem, did_you_mean, refusal, refusals
@@ -52,6 +53,7 @@ __all__ = [
     "estimate",
     "plan_hash",
     "warnings",
+    "with_endpoint",
     "with_model",
     "with_tokenizer",
     "with_url",
@@ -75,6 +77,22 @@ Level = Annotated[Whole, Field(ge=1, le=MAX_CONCURRENCY)]
 class SweepPlan(PlanModel):
     """What to measure: one service, some traffic scenarios, each at some levels of load."""
 
+    form_order: ClassVar = (
+        "endpoint",
+        "tokenizer",
+        "task",
+        "scenarios",
+        "concurrency",
+        "batch_sizes",
+        "limits",
+        "slo",
+        "repeats",
+        "name",
+        "system",
+        "dataset",
+    )
+    form_needs: ClassVar = ("tokenizer",)
+
     name: Name | None = Field(
         default=None,
         title="Name",
@@ -83,8 +101,10 @@ class SweepPlan(PlanModel):
         examples=["llama-3-1-70b nightly"],
     )
     endpoint: Endpoint = Field(
+        default_factory=Endpoint,
         title="Endpoint",
-        description="The service under test and how to reach it.",
+        description="The service under test and how to reach it. Left out where a saved "
+        "endpoint is chosen, or --url is given.",
         examples=[{"url": "http://my-service:8080", "model": "llama-3-1-70b-instruct"}],
     )
     task: Annotated[Task, BeforeValidator(_known_task)] = Field(
@@ -101,13 +121,14 @@ class SweepPlan(PlanModel):
         "Needed for tasks with images.",
         examples=[{"path": "/data/prompts.txt"}],
     )
-    scenarios: tuple[str, ...] = Field(
+    scenarios: tuple[ScenarioText, ...] = Field(
         default_factory=tuple,
         title="Traffic scenarios",
-        description="Lengths of inputs and outputs, 1 to 64 different ones: D(input,output), "
-        "N(mean_in,sd_in)/(mean_out,sd_out), U(min_in,max_in)/(min_out,max_out), E(tokens), "
-        "R(document,query), I(width,height), A(characters), or dataset. Left out: the load "
-        "engine's defaults for the task, or dataset if one is given.",
+        description="Lengths of inputs and outputs, 1 to 64 different ones: as numbers, or "
+        "spelled D(input,output), N(mean_in,sd_in)/(mean_out,sd_out), "
+        "U(min_in,max_in)/(min_out,max_out), E(tokens), R(document,query), I(width,height), "
+        "A(characters), or dataset. Left out: the usual ones for the task, or dataset if one is "
+        "given.",
         examples=[["D(100,100)", "N(480,240)/(300,150)"]],
         min_length=1,
         max_length=64,
@@ -140,7 +161,7 @@ class SweepPlan(PlanModel):
     warmup: WarmUp | None = Field(
         default_factory=WarmUp,
         title="Warm-up",
-        description="Load before the first cell that is thrown away. Null: none.",
+        description="Load before the first cell that is thrown away. Off (null): none.",
         examples=[{"requests": 32, "concurrency": 16}],
     )
     repeats: Whole = Field(
@@ -297,6 +318,11 @@ def with_url(plan: SweepPlan, url: str) -> SweepPlan:
     Raises pydantic's ValidationError for a URL that cannot be used.
     """
     return _changed(plan, endpoint=_changed_endpoint(plan, url=url, url_as_given=None))
+
+
+def with_endpoint(plan: SweepPlan, endpoint: Endpoint) -> SweepPlan:
+    """The same plan for another service, such as a saved one."""
+    return _changed(plan, endpoint=endpoint.model_dump())
 
 
 def with_model(plan: SweepPlan, model: str) -> SweepPlan:

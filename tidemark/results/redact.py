@@ -6,8 +6,8 @@ by their shape (`sk-…`, `AKIA…`, a private key block) or by the name before 
 `"api_key": "X"`, `Authorization: Bearer X`).
 
 Every finding is replaced by `[REDACTED]`, or by `null` where it stands as a bare JSON number, so
-that JSON stays JSON. What only names a secret is left alone: `env:NAME`, `file:/path`, `$NAME`.
-Redacting twice changes nothing more.
+that JSON stays JSON. What only names a secret is left alone: `env:NAME`, `file:/path`,
+`prefect:NAME`, `$NAME`. Redacting twice changes nothing more.
 """
 
 from __future__ import annotations
@@ -57,8 +57,9 @@ _OPTION = (
 # What stands after a name but is no secret: a reference, a placeholder, a word of a sentence,
 # the rest of a document whose string has just ended.
 _HARMLESS = (
-    r"(?!env:[A-Za-z_]|file:/|\$|<|\*\*\*|\[REDACTED\]|\s*[,:\[\]{}()]"
-    r"|(?:null|None|NaN|-?Infinity|true|false|True|False|is|was|must|not|or|and|for|in|cannot|should|has|to)"
+    r"(?!env:[A-Za-z_]|file:/|prefect:[a-z0-9]|\$|<|\*\*\*|\[REDACTED\]|\s*[,:\[\]{}()]"
+    r"|(?:null|None|NaN|-?Infinity|true|false|True|False"
+    r"|is|was|must|not|or|and|for|in|cannot|should|has|to)"
     r"(?![A-Za-z0-9_-]))"
 )
 _QUOTE = r"""\\{0,3}["']"""
