@@ -41,6 +41,7 @@ class Measured:
     """A cell that was measured and whose raw output is kept; its verdict is still to come.
 
     `run` is the run that measured it: another than this one where that one did not live to judge.
+    `floor` is the client floor that one had begun to judge it under.
     """
 
     run: RunContext
@@ -48,13 +49,14 @@ class Measured:
     raw: CellRaw
     metrics: CellMetrics
     evidence_sha256: str
+    floor: Floor | None = None
 
     @classmethod
     def of(cls, room: Room, evidence: Evidence) -> Measured:
         """What an earlier run of the round measured, read from what it kept."""
         raw = room.engine.read(evidence.files, evidence.engine_context)
         metrics = measured_metrics(evidence.run, raw)
-        return cls(evidence.run, evidence.attempt, raw, metrics, evidence.sha256)
+        return cls(evidence.run, evidence.attempt, raw, metrics, evidence.sha256, evidence.floor)
 
     @property
     def key(self) -> str:

@@ -40,6 +40,9 @@ async def measure_floors(
         bound: Floor | None = None
         ordered = sorted(group, key=lambda measured: -_load_of(measured))
         for number, measured in enumerate(ordered):
+            if measured.floor is not None:
+                floors[measured.key] = measured.floor
+                continue
             if bound is not None and _settled(measured, bound):
                 floors[measured.key] = bound
                 continue

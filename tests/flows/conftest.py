@@ -19,6 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(
                 pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
             )
+            item.add_marker(pytest.mark.timeout(400))  # real sweeps, on a machine that may be busy
 
 
 @pytest.fixture(scope="package", autouse=True)

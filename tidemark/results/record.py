@@ -19,6 +19,7 @@ import pyarrow as pa
 from pydantic import TypeAdapter, ValidationError
 
 from tidemark.errors import StoreError
+from tidemark.results.client_floor import Floor
 from tidemark.results.context import AttemptContext, RunContext
 from tidemark.results.schema import CELLS, RUNS
 
@@ -31,13 +32,17 @@ _FLOOR_IS_KEPT_LATER: Final = {"floor"}
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """One attempt as its raw folder holds it. `files` are the engine's, by name, unpacked."""
+    """One attempt as its raw folder holds it. `files` are the engine's, by name, unpacked.
+
+    `floor` is the client floor under which a run had begun to judge it.
+    """
 
     run: RunContext
     attempt: AttemptContext
     engine_context: Mapping[str, Any]
     files: Mapping[str, bytes] = field(repr=False)
     sha256: str
+    floor: Floor | None = None
 
 
 def record_of(run: RunContext, attempt: AttemptContext) -> dict[str, Any]:
@@ -48,8 +53,12 @@ def record_of(run: RunContext, attempt: AttemptContext) -> dict[str, Any]:
     }
 
 
-def read_evidence(document: bytes, read: Callable[[str], bytes], where: str) -> Evidence:
+def read_evidence(
+    document: bytes, read: Callable[[str], bytes], where: str, floor: bytes | None = None
+) -> Evidence:
     """The evidence that an `attempt.json` describes; `read` gives a file beside it by its name.
+
+    `floor` is the content of `floor.json`, if there is one.
 
     Raises StoreError for a file that is missing or not the one that was kept, and for a record
     that this version cannot read.
@@ -74,6 +83,7 @@ def read_evidence(document: bytes, read: Callable[[str], bytes], where: str) -> 
         engine_context=context,
         files=files,
         sha256=hashlib.sha256(document).hexdigest(),
+        floor=None if floor is None else Floor.from_json(floor.decode("utf-8", "replace")),
     )
 
 

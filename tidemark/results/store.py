@@ -378,10 +378,13 @@ class Store:
 
         Raises StoreError for what is missing or damaged.
         """
+        folder = raw_path(cell_id, attempt_id)
+        floor = f"{folder}/{FLOOR_FILE}"
         return read_evidence(
-            self._files.read(raw_path(cell_id, attempt_id, ATTEMPT_FILE)),
+            self._files.read(f"{folder}/{ATTEMPT_FILE}"),
             lambda name: self._files.read(raw_path(cell_id, attempt_id, name)),
-            raw_path(cell_id, attempt_id),
+            folder,
+            self._files.read(floor) if floor in self._files.list(folder) else None,
         )
 
     def _create(self, path: str, data: bytes) -> None:
