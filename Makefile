@@ -76,8 +76,8 @@ test: setup lint
 
 # Screenshots are left in e2e/. CHROMIUM names a browser that is not found by itself.
 test-e2e: setup $(VENV)/e2e
-	@[ -n "$$CHROMIUM" ] || command -v chromium chromium-browser google-chrome >/dev/null || \
-		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+	@[ -n "$$CHROMIUM" ] || command -v chromium || command -v chromium-browser || \
+		command -v google-chrome || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 	$(BIN)/python -m pytest --timeout 600 tests/e2e
 
 $(VENV)/e2e: $(VENV)/ready requirements/e2e.txt
