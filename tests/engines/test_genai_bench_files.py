@@ -104,3 +104,11 @@ def test_a_request_that_hung_in_a_short_cell_is_not_just_cut_off(
     files = {"events.jsonl": "\n".join(lines).encode()}
     raw = ENGINE.read(files, {"stall_timeout_s": 60.0})
     assert (raw.rows[4].status, raw.rows[4].error_class) == (status, error_class)
+
+
+def test_a_message_with_half_a_surrogate_pair_loses_no_request() -> None:
+    """Servers that cut a text in the middle of an emoji send such."""
+    start = json.dumps({"event": "run_start", "t": 0.0, "run": 0, "start": 0.0})
+    cut = request_event(0, 0.0, 0.1, outcome="failed", status=500, message="no \ud83d")
+    raw = ENGINE.read({"events.jsonl": f"{start}\n{cut}\n".encode()}, {})
+    assert [(row.status, row.error_message) for row in raw.rows] == [("failed", "no \ud83d")]

@@ -90,7 +90,11 @@ def _runs_table(runs: list[dict[str, Any]]) -> Table:
 
 
 def _table(*headings: str) -> Table:
-    return Table(*headings, box=None, pad_edge=False, header_style="bold")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, heading in enumerate(headings):
+        # The first column names what commands want to be told: it is never cut.
+        table.add_column(heading, no_wrap=place == 0, overflow="ignore" if place == 0 else "fold")
+    return table
 
 
 def check_store(store: Store, *, as_json: bool) -> int:

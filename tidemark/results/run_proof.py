@@ -77,6 +77,8 @@ def _open(run_id: str, path: str, data: bytes) -> tuple[Row | None, list[Finding
         found = table.to_pylist()
     except (Unreadable, ValueError) as error:
         return None, [Finding("damaged", path, f"it cannot be read: {error}")]
+    if "cells" not in table.column_names:
+        return None, [Finding("no_record", path, "it does not say which cells it counts")]
     lacking = [name for name in (*_NEEDED, *_OUTCOME) if name not in table.column_names]
     if len(found) != 1 or lacking:
         what = f"it has no column {lacking[0]}" if lacking else f"it holds {len(found)} rows"

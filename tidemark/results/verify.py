@@ -30,7 +30,7 @@ __all__ = ["Opener", "Verification", "verify"]
 Opener = Callable[[], Store]
 """Opens the store; pickled to every process, so a function with its arguments, not a lambda."""
 
-ATTEMPTS_PER_TURN: Final = 8
+ATTEMPTS_PER_TURN: Final = 4
 ATTEMPTS_PER_PROCESS: Final = 50
 """Starting a process takes as long as checking so many attempts."""
 

@@ -12,7 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from tidemark.errors import RefusedError
+from tidemark.errors import TidemarkError
 
 __all__ = ["in_processes"]
 
@@ -27,7 +27,7 @@ def in_processes(
 
     `work` is pickled once for each process and may keep what it needs there; it goes over a pipe,
     as the tasks do, and nothing of them is seen from outside. When the caller stops asking, is
-    interrupted or dies, the processes end. Raises what `work` raises, and RefusedError when a
+    interrupted or dies, the processes end. Raises what `work` raises, and TidemarkError when a
     process was ended from outside.
     """
     # Spawned, not forked: threads of the caller may hold locks that a copy would wait for.
@@ -39,7 +39,7 @@ def in_processes(
     except BrokenProcessPool as error:
         what = "a process that did the work was ended from outside"
         remedy = "If memory ran out, use fewer: --jobs 1"
-        raise RefusedError(what, None, remedy) from error
+        raise TidemarkError(what, None, remedy) from error
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
 
