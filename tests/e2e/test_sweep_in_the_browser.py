@@ -162,11 +162,11 @@ def test_a_sweep_shows_its_progress_and_its_report(
     shown = installation.artifact(run_id, "sweep-progress")
     assert shown is not None
     page.goto(f"{installation.url}/v2/artifacts/artifact/{shown['id']}")
-    expect(page.get_by_text("Running iteration").first).to_be_visible()
+    expect(page.get_by_text("Progress:").first).to_be_visible()
     shot("8_progress")
     page.goto(f"{installation.url}/v2/runs/flow-run/{run_id}")
     page.get_by_role("tab", name="Logs").click()
-    expect(page.get_by_text("Running iteration").first).to_be_visible()
+    expect(page.get_by_text("Running iteration").first).to_be_visible(timeout=20_000)
     shot("9_running_logs")
 
     assert finished(installation, run_id, 180) == "COMPLETED"
@@ -188,14 +188,14 @@ def test_a_sweep_shows_its_progress_and_its_report(
 
 def cancel(page: Page, shot: Shot, installation: Installation, run_id: str, name: str) -> None:
     page.goto(f"{installation.url}/v2/runs/flow-run/{run_id}")
-    expect(page.get_by_text("Running", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Running", exact=True).first).to_be_visible(timeout=20_000)
     page.locator("button[aria-haspopup=menu]").first.click()
     page.get_by_role("menuitem", name="Cancel").click()
     shot(f"{name}_cancel")
     page.get_by_role("button", name="Cancel Flow Run").click()
     assert finished(installation, run_id, 120) == "CANCELLED"
     page.reload()
-    expect(page.get_by_text("Cancelled", exact=True).first).to_be_visible()
+    expect(page.get_by_text("Cancelled", exact=True).first).to_be_visible(timeout=20_000)
     page.wait_for_timeout(2000)  # the graph draws itself slowly
     shot(f"{name}_cancelled")
     wait_until(lambda: not installation.engines(), "the engine's processes are gone", 10)
@@ -225,14 +225,16 @@ def test_a_sweep_cancelled_within_a_cell_keeps_the_finished_ones_and_leaves_no_p
         saved_endpoint[0],
         tokenizer,
         levels=levels,
-        seconds=12,
+        seconds=20,
         requests="2000",
     )
     wait_until(lambda: "iteration 2/3" in progress(installation, run_id)[1], "a second cell", 120)
     assert installation.engines()
     cancel(page, shot, installation, run_id, "12")
     assert not list((installation.home / "tidemark" / "spool").glob("*"))
-    assert kept(installation, "cells", levels) == [3]
+    found = kept(installation, "cells", levels)
+    assert 3 in found
+    assert 5 not in found
 
 
 def test_a_sweep_cancelled_while_the_client_is_measured_keeps_its_cells(
