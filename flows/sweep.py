@@ -118,8 +118,13 @@ async def sweep(
                 room.stop.ask("the flow run was cancelled")
                 broken = error
 
-            # 5. What the client machine itself adds at these loads.
-            floors = await measure_floors(room, measured, progress)
+            # 5. What the client machine itself adds at these loads, as far as there is time.
+            try:
+                floors = await measure_floors(room, measured, progress)
+            except asyncio.CancelledError as error:
+                room.stop.ask("the flow run was cancelled")
+                floors = await measure_floors(room, measured, progress)
+                broken = error
 
             # 6. Judge, and keep the rows.
             kept = await prove_cells(room, measured, floors)

@@ -58,7 +58,8 @@ class RunProgress:
         step, part = self._current
         done = sum(self.expected_s.get(name, 0.0) for name in self._done)
         done += part * self.expected_s.get(step, 0.0) if step not in self._done else 0.0
-        fraction = min(1.0, done / total)
+        # A run that takes everything over has nothing to do, and is then done.
+        fraction = min(1.0, done / total) if self.expected_s else float(bool(self._done))
         # What the finished steps really took corrects what is expected of the others.
         planned = sum(self.expected_s.get(name, 0.0) for name in self._done)
         factor = sum(self._done.values()) / planned if planned > 0 else 1.0

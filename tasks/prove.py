@@ -9,7 +9,9 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from tasks.cells import Measured
+from tasks.log import logger
 from tasks.room import Room
+from tidemark.errors import AlreadyThere
 from tidemark.results.client_floor import Floor
 from tidemark.results.store import StoredAttempt
 
@@ -25,9 +27,12 @@ async def prove_cells(
     room.check_owner()
     for measured in attempts:
         row = measured.row(floors.get(measured.key))
-        kept.append(
-            await asyncio.to_thread(
+        try:
+            stored = await asyncio.to_thread(
                 room.store.put_verdict, row, measured.raw.rows, measured.evidence_sha256
             )
-        )
+        except AlreadyThere as error:
+            logger().warning("not judged: %s", error)  # the others are results all the same
+        else:
+            kept.append(stored)
     return kept

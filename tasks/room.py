@@ -33,8 +33,9 @@ from tidemark.plan.cells import Cell, chosen
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash, with_endpoint
 from tidemark.results.context import Harness, RunContext
-from tidemark.results.lease import Lease
+from tidemark.results.lease import Lease, LeaseLost
 from tidemark.results.redact import Redactor
+from tidemark.results.rounds import check_round
 from tidemark.results.store import Store
 
 __all__ = ["Room", "open_room", "plan_for", "remove_abandoned"]
@@ -82,6 +83,9 @@ class Room:
         (self.directory / OWNER).write_text(str(os.getpid()), "utf-8")
         try:
             yield
+        except LeaseLost:
+            shutil.rmtree(self.directory, ignore_errors=True)  # all that was finished is kept
+            raise
         except StoreError:
             for path in self.directory.rglob("*"):
                 if path.is_file() and path.name != OWNER:
@@ -123,6 +127,8 @@ def open_room(
     plan = plan_for(plan, endpoint)
     check_runnable(plan)
     check_reuse(plan, reuse_valid)
+    if round:
+        check_round(round)
     config = load_config(environ, Path.cwd())
     place = place_of(store, result_store, config)
     lent = lend(plan.endpoint.secrets, environ, read_text, read_block)

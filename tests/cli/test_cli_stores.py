@@ -151,7 +151,7 @@ def test_a_store_that_is_still_away_is_named_and_the_others_are_sent(
     assert f"to {waiting.uri}" in sent.out
     assert "not sent: s3://bucket/p/runs" in sent.err
     assert "cannot be reached" in sent.err
-    (label,) = outboxes(outbox)
+    ((label,), _) = outboxes(outbox)
     assert (label.uri, label.options) == ("s3://bucket/p", options)
     # Now as configured: the same store with another profile, then another store of this name.
     monkeypatch.setenv("TIDEMARK_STORE_OPTIONS", "profile=harbour-of-nowhere")

@@ -154,7 +154,11 @@ async def test_prefect_shows_progress_and_report(run: Run) -> None:
     from prefect import get_client
 
     async with get_client() as client:
-        shown = {artifact.key: artifact for artifact in await client.read_artifacts()}
+        shown = {
+            artifact.key: artifact
+            for artifact in await client.read_artifacts()
+            if str(artifact.flow_run_id) == run.outcome.run["flow_run_id"]
+        }
     assert shown["sweep-progress"].data == 100.0
     assert run.outcome.five_lines[0].removeprefix("Verdict: ") in str(shown["sweep-report"].data)
 

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from tidemark.results.files import Files
@@ -28,7 +27,7 @@ from tidemark.results.lease import (
 from tidemark.results.store import open_store
 
 KEY = lease_key("night", {"model": "m"})
-ELSEWHERE = Process("another machine", 1, 0.0)
+ELSEWHERE = Process("another machine", 1, "0")
 
 
 @dataclass
@@ -113,7 +112,7 @@ async def test_an_owner_whose_process_is_gone_is_not_waited_for(world: World) ->
     child = subprocess.Popen(  # noqa: ASYNC220 (starts at once)
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE
     )
-    process = Process(Process.current().machine, child.pid, psutil.Process(child.pid).create_time())
+    process = Process.of(child.pid)
     await world.take("first", process)
     assert not process.gone()
     child.communicate(b"\n")
@@ -125,7 +124,7 @@ async def test_an_owner_whose_process_is_gone_is_not_waited_for(world: World) ->
 async def test_a_process_that_only_has_the_same_number_is_another() -> None:
     mine = Process.current()
     assert not mine.gone()
-    assert Process(mine.machine, mine.pid, mine.started_at - 60).gone()
+    assert Process(mine.machine, mine.pid, "1").gone()
 
 
 async def test_of_many_at_once_one_owns(world: World) -> None:
@@ -154,3 +153,33 @@ async def test_what_it_does_is_seen_and_it_hears_that_it_shall_stop(world: World
     assert lease.beat({}) is True
     lease.end()
     assert live_runs(world.files) == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        {"000001.json": "{"},
+        {"000001.json": "[]"},
+        {"000001.json": "[" * 100_000},
+        {"000001.json": '{"process": {"pid": "x"}, "run_id": "r", "round": "n"}'},
+        {"000001.beat.json": "[]"},
+        {"000001.beat.json": '{"at": "once upon a time", "fraction": "most"}'},
+    ],
+)
+async def test_a_file_that_says_nothing_is_in_nobodys_way(
+    world: World, tmp_path: Path, planted: dict[str, str]
+) -> None:
+    folder = tmp_path / "leases" / KEY
+    if "000001.beat.json" in planted:
+        await world.take("first", ELSEWHERE)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in planted.items():
+        (folder / name).write_text(text)
+    other = await acquire(
+        world.files, "0" * 32, {"run_id": "other", "round": "x"},
+        clock=lambda: world.now_s, sleep=world.sleep,
+        in_thread=lambda function, *given: asyncio.to_thread(function, *given),
+    )  # fmt: skip
+    assert "other" in [run.run_id for run in live_runs(world.files)]
+    other.end()
+    assert (await world.take("second")).generation == 2

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tidemark.errors import RefusedError
+from tidemark.errors import ConfigError, RefusedError
 from tidemark.plan.advice import check_reuse
 from tidemark.plan.cells import Cell, cells
 from tidemark.plan.sweep import SweepPlan
@@ -17,7 +17,7 @@ from tidemark.results.layout import attempt_id
 from tidemark.results.proof import measured_metrics, proved_row
 from tidemark.results.record import record_of
 from tidemark.results.requests import CellRaw
-from tidemark.results.rounds import look_up
+from tidemark.results.rounds import check_round, look_up
 from tidemark.results.store import Attempt, Store, open_store
 
 Put = Callable[..., str]
@@ -130,3 +130,24 @@ def test_a_bare_url_is_not_reused_across_rounds(plan: SweepPlan) -> None:
         check_reuse(plan, True)
     assert "system.image_digest" in str(caught.value)
     check_reuse(plan, False)
+
+
+@pytest.mark.parametrize("damage", ["cells", "requests"])
+def test_a_damaged_part_is_left_alone_and_its_cell_measured_again(
+    store: Store, cell: Cell, put: Put, tmp_path: Path, damage: str
+) -> None:
+    put("first")
+    (part,) = (tmp_path / damage).rglob("*.parquet")
+    part.write_bytes(part.read_bytes()[:100])
+    if damage == "requests":
+        part.unlink()
+    found = look_up(store, [cell], NIGHT)
+    assert (found.reusable, found.unjudged, found.measured) == ({}, (), set())
+
+
+@pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[31mred", "bad\udcff", "x" * 201])
+def test_a_round_that_cannot_be_called_so_is_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="the name of the round") as caught:
+        check_round(name)
+    assert caught.value.remedy
+    check_round("2026-11-21 nightly/漲")

@@ -440,6 +440,35 @@ def test_other_rules_explain_no_other_measurement(
     assert {one.column for one in found.differences} == {"requests_ok", "ttft_s_mean"}
 
 
+def test_other_rules_explain_no_other_percentile(
+    store: Store, verified: Callable[..., Verification]
+) -> None:
+    put_sweep(store, verification_hash="ab" * 32, ttft_s_p50=0.001)
+    found = next(one for one in verified().findings if one.path.startswith("cells/"))
+    assert (found.kind, verified().exit_status) == ("row_differs", 1)
+    assert "ttft_s_p50" in {one.column for one in found.differences}
+
+
+@pytest.mark.parametrize("folder", ["raw", "manifests", "runs"])
+def test_what_no_version_writes_is_named_and_stops_nothing(
+    root: Path, sweep: Sweep, verified: Callable[..., Verification], folder: str
+) -> None:
+    assert sweep
+    names = {"raw": "attempt.json", "manifests": "*.json", "runs": "*.parquet"}
+    path = next((root / folder).rglob(names[folder]))
+    if folder == "runs":
+        rewritten = pq.read_table(path, partitioning=None)
+        column = pa.array(["most"] * rewritten.num_rows)
+        place = rewritten.column_names.index("cells_planned")
+        pq.write_table(rewritten.set_column(place, "cells_planned", column), path)
+    else:
+        path.write_text("[" * 200_000)
+    done = verified()
+    assert done.exit_status == 1
+    where = str(path.relative_to(root).parent if folder == "raw" else path.relative_to(root))
+    assert any(found.path.startswith(where) for found in done.findings), done.findings
+
+
 def test_a_row_of_another_version_that_comes_out_otherwise_is_not_called_damaged(
     store: Store, verified: Callable[..., Verification]
 ) -> None:

@@ -27,6 +27,7 @@ from tidemark.engines.process import Standby, prestart
 from tidemark.errors import ConfigError
 from tidemark.plan.advice import check_reuse
 from tidemark.plan.manifest import PlanDocument
+from tidemark.results.rounds import check_round
 
 if TYPE_CHECKING:
     from tasks.progress import ProgressReport
@@ -56,6 +57,8 @@ def run_sweep(
     config = load_config(os.environ, Path.cwd())
     check_here(read.plan, store or read.store_uri or config.store, only)
     check_reuse(read.plan, reuse_valid)
+    if round_name is not None:
+        check_round(round_name)
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")
     engine = find(read.plan.engine.name, config.engines)

@@ -11,11 +11,14 @@ from typing import Any
 import typer
 
 from tidemark.cli.stores import opened
-from tidemark.errors import RefusedError, StoreError
+from tidemark.errors import ConfigError, RefusedError, StoreError
 from tidemark.results.lease import BEAT_S, LIFETIME_S, LiveRun, ask_to_stop, live_runs
 from tidemark.results.store import Store
 
 __all__ = ["cancel_run", "finished_document", "finished_runs", "show_runs", "show_status"]
+
+
+AT_WORK = ("running", "stopping")
 
 
 def show_runs(uri: str, *, as_json: bool) -> None:
@@ -30,12 +33,12 @@ def show_runs(uri: str, *, as_json: bool) -> None:
     if not finished and not live:
         raise StoreError("holds no run", uri, "Check the address of the store")
     for row in finished:
-        typer.echo(
+        _say(
             f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
             f"valid  round {row['round']}  {row['plan_name'] or ''}".rstrip()
         )
     for run in live:
-        typer.echo(
+        _say(
             f"{run.run_id}  {_state(run):<12} {_line(run)}  round {run.owner['round']}  "
             f"{run.owner.get('plan_name') or ''}".rstrip()
         )
@@ -44,27 +47,10 @@ def show_runs(uri: str, *, as_json: bool) -> None:
 def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
     """Say what a run does or came to; by default the one at work, or else the latest.
 
-    Returns the exit status of a finished run, 0 for one at work.
+    Returns the exit status of a finished run, 0 for one at work, 1 for one that died.
     """
+    _demand_name(wanted)
     store = opened(uri)
-    live = [run for run in live_runs(store.files) if _named(run, wanted)]
-    if live:
-        run = live[-1]
-        if as_json:
-            typer.echo(json.dumps(_live_document(run), indent=2, default=str))
-            return 0
-        typer.echo(f"{run.run_id}  {_state(run)}")
-        typer.echo(_line(run))
-        left_s = run.beat.get("left_s")
-        if left_s is not None:
-            typer.echo(f"about {float(left_s):.0f} s left")
-        typer.echo(f"round {run.owner['round']}, {run.owner['cells']} cells")
-        if run.process.gone():
-            typer.echo(
-                f"its process is gone; go on: tidemark sweep PLAN --round "
-                f"{run.owner['round']} --store {uri}"
-            )
-        return 0
     finished = [
         row
         for row in finished_runs(store)
@@ -72,20 +58,46 @@ def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
         or row["run_id"].startswith(wanted)
         or (row["flow_run_id"] or "").startswith(wanted)
     ]
+    named = [run for run in live_runs(store.files) if _named(run, wanted)]
+    if wanted is not None and len(named) > 1:
+        raise _several(wanted, named)
+    # One that died without an end is only of interest until another run is over.
+    live = [
+        run
+        for run in named
+        if _state(run) in AT_WORK or all(row["finished_at"] < run.heard_at for row in finished)
+    ]
+    if live:
+        run = live[-1]
+        if as_json:
+            typer.echo(json.dumps(_live_document(run), indent=2, default=str))
+            return 0
+        _say(f"{run.run_id}  {_state(run)}")
+        _say(_line(run))
+        left_s = run.beat.get("left_s")
+        if isinstance(left_s, int | float):
+            _say(f"about {left_s:.0f} s left")
+        _say(f"round {run.owner['round']}, {run.owner.get('cells')} cells")
+        if run.process.gone():
+            _say(
+                f"its process is gone; go on: tidemark sweep PLAN --round "
+                f"{run.owner['round']} --store {uri}"
+            )
+        return 0 if _state(run) in AT_WORK else 1
     if not finished:
         raise _no_such_run(wanted, uri)
     row = finished[-1]
     if as_json:
         typer.echo(json.dumps(finished_document(row), indent=2, default=str))
     else:
-        typer.echo(f"{row['run_id']}  {row['outcome']}")
-        typer.echo(
+        _say(f"{row['run_id']}  {row['outcome']}")
+        _say(
             f"{row['cells_valid']} of {row['cells_planned']} cells valid, "
             f"{row['cells_reused']} taken over; round {row['round']}"
         )
         for note in row["notes"] or ():
-            typer.echo(note)
-        typer.echo(f"tidemark report {row['run_id']} --store {uri}")
+            _say(note)
+        _say(f"tidemark report {row['run_id']} --store {uri}")
     return int(row["exit_status"])
 
 
@@ -98,6 +110,7 @@ def cancel_run(
     sleep: Callable[[float], None] = time.sleep,
 ) -> int:
     """Ask a run at work to stop, and wait until it has; 1 when it had not within `wait_s`."""
+    _demand_name(wanted)
     store = opened(uri)
     live = live_runs(store.files)
     named = [run for run in live if _named(run, wanted)]
@@ -107,28 +120,42 @@ def cancel_run(
             raise RefusedError("is over already", over[-1], f"See it: tidemark status {over[-1]}")
         raise _no_such_run(wanted, uri)
     if len(named) > 1:
-        several = ", ".join(run.run_id for run in named)
-        raise RefusedError("several runs begin so", wanted, f"Choose one: {several}")
+        raise _several(wanted, named)
     run = named[0]
     if run.process.gone():
         remedy = f"Go on with its round: tidemark sweep PLAN --round {run.owner['round']}"
         raise RefusedError("its process is gone already", run.run_id, remedy)
     ask_to_stop(store.files, run, "tidemark cancel")
-    typer.echo(f"{run.run_id} is asked to stop; it hears that within {BEAT_S:.0f} s")
+    _say(f"{run.run_id} is asked to stop; it hears that within {BEAT_S:.0f} s")
     begin = clock()
     while any(other.path == run.path for other in live_runs(store.files)):
         if clock() - begin > wait_s:
-            typer.echo(f"it had not stopped after {wait_s:.0f} s: see tidemark status {run.run_id}")
+            _say(f"it had not stopped after {wait_s:.0f} s: see tidemark status {run.run_id}")
             return 1
         sleep(1.0)
-    typer.echo("it has stopped; its finished cells are kept")
-    typer.echo(f"go on: tidemark sweep PLAN --round {run.owner['round']} --store {uri}")
+    _say("it has stopped; its finished cells are kept")
+    _say(f"go on: tidemark sweep PLAN --round {run.owner['round']} --store {uri}")
     return 0
 
 
 def finished_runs(store: Store) -> list[dict[str, Any]]:
     """The rows of the finished runs of a store, the latest last."""
     return sorted(store.runs().to_pylist(), key=lambda row: row["created_at"])
+
+
+def _say(line: str) -> None:
+    """Print one line; what others wrote into a store is not to steer a terminal."""
+    typer.echo("".join(c if c.isprintable() else "\ufffd" for c in line))
+
+
+def _demand_name(wanted: str | None) -> None:
+    if wanted is not None and not wanted.strip():
+        raise ConfigError("no run is named", "RUN", "Give the beginning of an id: tidemark runs")
+
+
+def _several(wanted: str, named: list[LiveRun]) -> RefusedError:
+    told = ", ".join(run.run_id for run in named)
+    return RefusedError("several runs begin so", wanted, f"Choose one: {told}")
 
 
 def _named(run: LiveRun, wanted: str | None) -> bool:
@@ -153,7 +180,11 @@ def _line(run: LiveRun) -> str:
     line, fraction = run.beat.get("line") or "Starting", run.beat.get("fraction") or 0.0
     silent_s = run.silent_s(datetime.now(UTC))
     heard = f", last heard of {silent_s:.0f} s ago" if silent_s > LIFETIME_S else ""
-    return f"{float(fraction):.0%} {line}{heard}"
+    return f"{_share(fraction):.0%} {line}{heard}"
+
+
+def _share(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
 
 
 def _live_document(run: LiveRun) -> dict[str, Any]:

@@ -84,10 +84,13 @@ def send(
 
     config = load_config(os.environ, Path.cwd())
     wanted = None if store is None else str(parse_location(store))
-    found = [label for label in outboxes(config.outbox) if wanted in (None, label.uri)]
+    labels, unreadable = outboxes(config.outbox)
+    found = [label for label in labels if wanted in (None, label.uri)]
     if not found:
         typer.echo("nothing waits" if wanted is None else f"nothing waits for {wanted}")
-    failed = partial = False
+    for left in unreadable:
+        typer.echo(f"left {left.path}: {left.reason}", err=True)
+    failed, partial = False, bool(unreadable)
     for label in found:
         try:
             sent = _store_of(label, config).send()

@@ -123,7 +123,7 @@ class Floor:
                         raise ValueError(f"{metric} holds a number that is not finite")
                 document[metric] = stats
             return cls(**document)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise StoreError(
                 f"this is no client floor ({type(error).__name__}: {error})",
                 remedy="Remove it, and it is measured anew",

@@ -19,6 +19,7 @@ from tidemark.results.tables import Row, parquet_bytes
 
 __all__ = [
     "SHOWN",
+    "UNFIT",
     "Found",
     "Unreadable",
     "differences",
@@ -31,6 +32,11 @@ SHOWN: Final = 12
 """So many differences of one part are told; all of them are counted."""
 
 _READ_ERRORS: Final = (pa.ArrowException, OSError, ValueError, KeyError, IndexError, OverflowError)
+UNFIT: Final = (
+    AttributeError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError,
+    pa.ArrowException,
+)  # fmt: skip
+"""What values of an unexpected kind raise, sooner or later."""
 _ABSENT: Final = object()
 _WRITER: Final = re.compile(r"parquet-cpp-arrow version \d+(\.\d+)+\S*")
 

@@ -67,6 +67,8 @@ class LocalFiles:
     def read(self, path: str) -> bytes:
         target = self._folder / path
         with explained(str(target)):
+            if target.exists() and not target.is_file():  # a pipe would be waited for
+                raise StoreError("this is no file", str(target), "Remove it, or move it elsewhere")
             return target.read_bytes()
 
     def list(self, folder: str) -> list[str]:

@@ -40,6 +40,10 @@ _MEASURED: Final = frozenset(
     (*SCALARS, *(f"{name}_{stat}" for name in DISTRIBUTIONS for stat in ("mean", "min", "max")))
 )
 """Of these, what rules may leave out, but not change."""
+_QUANTILES: Final = (
+    frozenset(f"{name}_{stat}" for name in DISTRIBUTIONS for stat in DISTRIBUTION_STATS) - _MEASURED
+)
+"""Of these, what only another way of taking quantiles may change."""
 
 
 def compare_rows(path: str, stored: Row, rebuilt: Row, apart: Sequence[str] = ()) -> Finding | None:
@@ -51,7 +55,8 @@ def compare_rows(path: str, stored: Row, rebuilt: Row, apart: Sequence[str] = ()
     if not found:
         return None
     if stored["verification_hash"] != rebuilt["verification_hash"]:
-        others = [one for one in found if not _explained_by_rules(one)]
+        same = stored["quantile_method"] == rebuilt["quantile_method"]
+        others = [one for one in found if not _explained_by_rules(one, same)]
         if not others:
             return _judged_otherwise(path, stored, rebuilt, found)
         found = others
@@ -65,11 +70,15 @@ def compare_rows(path: str, stored: Row, rebuilt: Row, apart: Sequence[str] = ()
     return Finding("row_differs", path, what, first, count)
 
 
-def _explained_by_rules(one: Difference) -> bool:
+def _explained_by_rules(one: Difference, same_quantiles: bool) -> bool:
     column = one.column.partition("[")[0].partition(",")[0]
     if column not in _BY_RULES:
         return False
-    return column not in _MEASURED or one.stored is None or one.rebuilt is None
+    if one.stored is None or one.rebuilt is None:
+        return True
+    if column in _QUANTILES or one.column.endswith("].value"):
+        return not same_quantiles
+    return column not in _MEASURED
 
 
 def _judged_otherwise(path: str, stored: Row, rebuilt: Row, found: Sequence[Difference]) -> Finding:

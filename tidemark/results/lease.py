@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import psutil
 
-from tidemark.errors import AlreadyThere, StoreError
+from tidemark.errors import AlreadyThere, StoreAway, StoreError
 from tidemark.plan.canonical import sha256_hex
 from tidemark.results.files import Files
 
@@ -43,6 +43,7 @@ __all__ = [
 BEAT_S: Final = 5.0
 LIFETIME_S: Final = 60.0
 POLL_S: Final = 1.0
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 _FILE: Final = re.compile(
     r"leases/(?P<key>[0-9a-f]{32})/(?P<generation>\d{6})(?P<kind>\.beat|\.end|\.cancel)?\.json"
@@ -55,29 +56,45 @@ class LeaseLost(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process, so that others on the same machine can tell whether it still runs."""
+    """A process, so that others on the same machine can tell whether it still runs.
+
+    `started` is when it began, in whatever the machine counts in since it was switched on: not on
+    the clock, which may be set meanwhile.
+    """
 
     machine: str
     pid: int
-    started_at: float
+    started: str
 
     @classmethod
     def current(cls) -> Process:
         """This process."""
-        return cls(_machine(), os.getpid(), psutil.Process().create_time())
+        return cls.of(os.getpid())
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        """A process of this machine. Raises psutil.NoSuchProcess."""
+        return cls(_machine(), pid, _started(pid))
 
     def gone(self) -> bool:
         """Whether it surely ended; False for a process of another machine."""
         if self.machine != _machine():
             return False
         try:
-            process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started_at) < 1.0
-            return not same or process.status() == psutil.STATUS_ZOMBIE
+            ended = psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE
+            return ended or _started(self.pid) != self.started
         except psutil.NoSuchProcess:
             return True
         except psutil.AccessDenied:
             return False
+
+
+def _started(pid: int) -> str:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace")
+    except FileNotFoundError:
+        return f"{psutil.Process(pid).create_time():.0f}"
+    return stat.rpartition(")")[2].split()[19]  # "starttime" of proc(5), in clock ticks
 
 
 def _machine() -> str:
@@ -111,8 +128,12 @@ class LiveRun:
 
     def silent_s(self, now: datetime) -> float:
         """How long ago it was last heard of, as far as the two machines' clocks agree."""
-        heard = datetime.fromisoformat(str(self.beat.get("at") or self.owner["taken_at"]))
-        return max(0.0, (now - heard).total_seconds())
+        return max(0.0, (now - self.heard_at).total_seconds())
+
+    @property
+    def heard_at(self) -> datetime:
+        """When it was last heard of, on its own clock."""
+        return _instant(self.beat.get("at")) or _instant(self.owner["taken_at"]) or _NEVER
 
 
 @dataclass(slots=True)
@@ -234,13 +255,40 @@ def _generations(files: Files, key: str) -> dict[int, set[str]]:
 def _live(files: Files, key: str, generation: int, kinds: set[str]) -> LiveRun | None:
     """The owner of a generation; None where its files say nothing that can be read."""
     path = _path(key, generation)
-    try:
-        owner = json.loads(files.read(path))
-        process = Process(**owner["process"])
-        beat = json.loads(files.read(_path(key, generation, ".beat"))) if ".beat" in kinds else {}
-    except (ValueError, KeyError, TypeError):
+    owner = _document(files, path)
+    beat = _document(files, _path(key, generation, ".beat")) if ".beat" in kinds else {}
+    process = owner.get("process")
+    if not isinstance(process, dict) or not isinstance(process.get("pid"), int):
         return None
-    return LiveRun(path, owner, beat, process, ".cancel" in kinds)
+    if not all(isinstance(owner.get(name), str) for name in ("run_id", "round", "taken_at")):
+        return None
+    started = str(process.get("started"))
+    return LiveRun(
+        path,
+        owner,
+        beat,
+        Process(str(process.get("machine")), process["pid"], started),
+        ".cancel" in kinds,
+    )
+
+
+def _document(files: Files, path: str) -> dict[str, Any]:
+    """What a file says; nothing if it is no JSON object, or no file."""
+    try:
+        document = json.loads(files.read(path))
+    except StoreAway:
+        raise
+    except (ValueError, RecursionError, StoreError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _instant(value: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None
 
 
 def _path(key: str, generation: int, kind: str = "") -> str:

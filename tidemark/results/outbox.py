@@ -80,9 +80,12 @@ def outbox_folder(outbox: Path, uri: str, options: Mapping[str, str]) -> Path:
     return outbox / hashlib.sha256(named.encode()).hexdigest()[:32]
 
 
-def outboxes(outbox: Path) -> tuple[Label, ...]:
-    """Every store that something may wait for, sorted by URI. Raises StoreError."""
-    found = []
+def outboxes(outbox: Path) -> tuple[tuple[Label, ...], tuple[Left, ...]]:
+    """Every store that something may wait for, sorted by URI, and labels that cannot be read.
+
+    Raises StoreError for a folder that cannot be read.
+    """
+    found, unreadable = [], []
     with explained(str(outbox)):
         for label in sorted(outbox.glob(f"*/{_LABEL}")):
             try:
@@ -91,10 +94,10 @@ def outboxes(outbox: Path) -> tuple[Label, ...]:
                 found.append(Label(uri, options, label.parent))
             except FileNotFoundError:
                 pass  # another process has just sent it all
-            except (ValueError, KeyError, TypeError) as error:
-                remedy = "It names a store: correct it by hand"
-                raise StoreError("cannot be read", str(label), remedy) from error
-    return tuple(sorted(found, key=lambda label: label.uri))
+            except (ValueError, KeyError, TypeError, RecursionError):
+                reason = "cannot be read; it names a store: correct it by hand"
+                unreadable.append(Left(str(label), reason))
+    return tuple(sorted(found, key=lambda label: label.uri)), tuple(unreadable)
 
 
 class Outbox:
@@ -305,7 +308,7 @@ def _held_back(path: str, data: bytes, left: Mapping[str, str]) -> str | None:
     if folder == "manifests":
         try:
             document = json.loads(data)
-        except ValueError:
+        except (ValueError, RecursionError):
             return "it is no manifest"
         for named in (document.get("run_part"), *document.get("cell_parts", ())):
             if named in left:

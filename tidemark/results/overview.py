@@ -100,7 +100,7 @@ def unjudged_of(cell_id: str, attempt_id: str, record: bytes) -> Unjudged:
         document = json.loads(record)
         run = document.get("run") or {}
         return Unjudged(cell_id, attempt_id, str(document["run_id"]), run.get("round"))
-    except (ValueError, KeyError, AttributeError):
+    except (ValueError, KeyError, AttributeError, RecursionError):
         return Unjudged(cell_id, attempt_id, "unknown", None)
 
 
@@ -112,7 +112,7 @@ def manifest_problems(manifests: Mapping[str, bytes], present: Iterable[str]) ->
         try:
             document = json.loads(data)
             named = [str(document["run_part"]), *map(str, document["cell_parts"])]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             what = f"it is no manifest ({type(error).__name__}: {error})"
             found.append(Finding("damaged", path, what))
             continue

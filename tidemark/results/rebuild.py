@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from tidemark.errors import StoreError
 from tidemark.results.context import RunContext
-from tidemark.results.difference import Unreadable, differences, other_bytes, read_part
+from tidemark.results.difference import UNFIT, Unreadable, differences, other_bytes, read_part
 from tidemark.results.finding import Finding
 from tidemark.results.judged_row import compare_rows
 from tidemark.results.layout import ATTEMPT_FILE, FLOOR_FILE, raw_path
@@ -91,7 +91,19 @@ class Checked:
 
 
 def check_attempt(files: AttemptFiles, readers: Readers) -> Checked:
-    """Make an attempt's parts again and compare them with the stored ones, byte by byte."""
+    """Make an attempt's parts again and compare them with the stored ones, byte by byte.
+
+    What holds values that no version writes is damaged, whatever they do to the comparison.
+    """
+    try:
+        return _checked(files, readers)
+    except UNFIT as error:
+        path = next(iter((*files.cells, *files.requests)), files.raw_folder)
+        what = f"it holds what cannot be compared ({type(error).__name__}: {error})"[:300]
+        return Checked(files.cell_id, files.attempt_id, (Finding("damaged", path, what),))
+
+
+def _checked(files: AttemptFiles, readers: Readers) -> Checked:
     check = _Check(files)
     evidence = check.evidence()
     remade = check.remake(evidence, readers) if evidence is not None else None
@@ -205,7 +217,7 @@ class _Check:
             record = json.loads(document)
             version = record["schema_version"]
             names = [str(item["stored_as"]) for item in record["files"]]
-        except (ValueError, KeyError, TypeError) as error:
+        except UNFIT as error:
             words = f"it is no record of an attempt ({type(error).__name__}: {error})"
             self.say("raw_changed", path, words)
             return False

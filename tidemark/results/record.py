@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 import pyarrow as pa
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from tidemark.errors import StoreError
 from tidemark.results.client_floor import Floor
@@ -68,8 +68,12 @@ def read_evidence(
         run = _RUN.validate_python(record["run"])
         attempt = _ATTEMPT.validate_python(record["attempt"])
         listed = [(item["name"], item["stored_as"], item["sha256"]) for item in record["files"]]
+        if not all(isinstance(text, str) for texts in listed for text in texts):
+            raise TypeError("a file's name is no text")
         context = dict(record["context"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+        run = replace(run, resources=_typed(run.resources))
+        attempt = replace(attempt, resources=_typed(attempt.resources))
+    except (ValueError, KeyError, TypeError, ArithmeticError, RecursionError) as error:
         words = str(error).splitlines()[0]
         raise StoreError(
             f"this record of an attempt cannot be read ({words})",
@@ -78,8 +82,8 @@ def read_evidence(
         ) from error
     files = {name: _unpacked(read(kept), digest, where, kept) for name, kept, digest in listed}
     return Evidence(
-        run=replace(run, resources=_typed(run.resources)),
-        attempt=replace(attempt, resources=_typed(attempt.resources)),
+        run=run,
+        attempt=attempt,
         engine_context=context,
         files=files,
         sha256=hashlib.sha256(document).hexdigest(),

@@ -6,13 +6,15 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tidemark.errors import StoreError
+from tidemark.errors import ConfigError, StoreError
 from tidemark.plan.cells import Cell
 from tidemark.results.record import Evidence
 from tidemark.results.store import Store
 from tidemark.results.tables import Row
 
-__all__ = ["CellKey", "Found", "look_up"]
+__all__ = ["CellKey", "Found", "check_round", "look_up"]
+
+LONGEST_NAME = 200
 
 _logger = logging.getLogger(__name__)
 
@@ -42,10 +44,21 @@ class Found:
         return whole | set(self.reusable)
 
 
+def check_round(name: str) -> None:
+    """See that a round can be called so. Raises ConfigError."""
+    remedy = f"Name it with 1 to {LONGEST_NAME} printable characters, such as 2026-11-21"
+    if not name.strip():
+        raise ConfigError("the name of the round is empty", "round", remedy)
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(f"the name of the round has {len(name)} characters", "round", remedy)
+    if not name.isprintable():
+        raise ConfigError("the name of the round has control characters", "round", remedy)
+
+
 def look_up(store: Store, cells: Sequence[Cell], round: str, *, any_round: bool = False) -> Found:
     """What a store has of these cells: of one round, or valid ones of any round.
 
-    A raw folder that is damaged is left alone, and its cell measured again.
+    What is damaged, a raw folder or a row, is left alone, and its cell measured again.
     """
     wanted = {(cell.cell_id, cell.repeat_idx) for cell in cells}
     rows = store.find_cells({cell_id for cell_id, _ in wanted}, None if any_round else round)
@@ -55,7 +68,7 @@ def look_up(store: Store, cells: Sequence[Cell], round: str, *, any_round: bool 
         mine = reusable.get(key, {}).get("round") == round
         if key in wanted and row["validity"] == "valid" and (row["round"] == round or not mine):
             reusable[key] = row
-    judged = {(row["cell_id"], row["attempt_id"]) for row in rows}
+    judged = store.judged({cell_id for cell_id, _ in wanted})
     return Found(reusable, tuple(_unjudged(store, wanted, round, judged)))
 
 

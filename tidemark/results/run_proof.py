@@ -15,7 +15,14 @@ from typing import Any, Final
 from tidemark import __version__
 from tidemark.plan.cells import cells as cells_of
 from tidemark.results.context import RunContext, RunOutcome
-from tidemark.results.difference import SHOWN, Unreadable, other_bytes, read_part, row_differences
+from tidemark.results.difference import (
+    SHOWN,
+    UNFIT,
+    Unreadable,
+    other_bytes,
+    read_part,
+    row_differences,
+)
 from tidemark.results.finding import Difference, Finding
 from tidemark.results.layout import PartName, run_path
 from tidemark.results.parts import clean_row
@@ -55,6 +62,21 @@ def check_run(
     `rows` are those of the cells that could be read, `parts` the paths of all cells' parts,
     `present` all paths of parts; `run` is the run as its own evidence tells it, if it has any.
     """
+    try:
+        return _checked(files, rows, parts, present, run)
+    except UNFIT as error:
+        path, _ = files.part or files.manifest or ("runs", b"")
+        what = f"it holds what cannot be compared ({type(error).__name__}: {error})"[:300]
+        return (Finding("damaged", path, what),)
+
+
+def _checked(
+    files: RunFiles,
+    rows: Mapping[Attempt, Row],
+    parts: Mapping[Attempt, Collection[str]],
+    present: Collection[str],
+    run: RunContext | None,
+) -> tuple[Finding, ...]:
     findings: list[Finding] = []
     row = None
     if files.part is not None:
@@ -182,7 +204,7 @@ def _manifest_findings(
         document: dict[str, Any] = json.loads(data)
         named = [str(document["run_part"]), *map(str, document["cell_parts"])]
         version = int(document["schema_version"])
-    except (ValueError, KeyError, TypeError) as error:
+    except UNFIT as error:
         yield Finding("damaged", path, f"it is no manifest ({type(error).__name__}: {error})")
         return
     if version > SCHEMA_VERSION:

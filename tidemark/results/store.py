@@ -31,6 +31,7 @@ from tidemark.results.inventory import Inventory, Torn, take_stock
 from tidemark.results.layout import (
     ATTEMPT_FILE,
     FLOOR_FILE,
+    PartName,
     manifest_path,
     part_path,
     raw_path,
@@ -345,6 +346,15 @@ class Store:
         rows = self._read(paths, CELLS, where).to_pylist()
         return sorted(rows, key=lambda row: (row["created_at"], row["attempt_id"]))
 
+    def judged(self, cell_ids: Collection[str]) -> set[tuple[str, str]]:
+        """The attempts at some cells that a row was written for, whole or not: (cell, attempt)."""
+        names = (PartName.parse(path) for path in self._files.list("cells"))
+        return {
+            (name.cell_id, name.attempt_id)
+            for name in names
+            if name is not None and name.cell_id in cell_ids
+        }
+
     def stored(self, row: Row) -> StoredAttempt:
         """Where the attempt of a row lies."""
         cell_id, attempt_id = row["cell_id"], row["attempt_id"]
@@ -447,6 +457,9 @@ class Store:
         found = pq.ParquetFile(data).read(use_threads=False)
         # By a table of names: to ask for each of some hundred columns by name takes long.
         there = dict(zip(found.column_names, found.columns, strict=True))
+        for name in ("run_id", "created_at"):
+            if name in schema.names and (name not in there or there[name].null_count):
+                raise pa.ArrowInvalid(f"a row has no {name}")
         columns = [
             there[field.name].cast(field.type)
             if field.name in there

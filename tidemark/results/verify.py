@@ -203,6 +203,8 @@ class _Stock:
         every = [self.attempts[key] for key in sorted(self.attempts)]
         if run is None:
             return self.run_ids, every
+        if not run.strip():
+            raise ConfigError("no run is named", "--run", "Give the beginning of a run's id")
         runs = [one for one in self.run_ids if one.startswith(run)]
         if len(runs) > 1 and run not in runs:
             told = ", ".join(runs[:5])
