@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas
+import pyarrow.parquet
 import pytest
+import yaml
 from conftest import KEY, Installation, wait_until
 from playwright.sync_api import Locator, Page, expect
+
+from tidemark.results.schema import DISTRIBUTIONS, SCALARS
 
 FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 Shot = Callable[..., None]
@@ -184,6 +190,64 @@ def test_a_sweep_shows_its_progress_and_its_report(
     assert sorted(cells.concurrency) == [1, 2]
     assert list(cells.requests_ok) == [40, 40]
     assert set(cells.model_name) == {"sim"}
+
+
+OF_THE_RUN = {
+    "run_id", "attempt_id", "flow_run_id", "task_run_id", "round", "trigger_ref", "reproduce",
+    "evidence_uri", "evidence_sha256", "requests_sha256", "seed", "created_at", "started_at",
+    "finished_at",
+}  # fmt: skip
+MEASURED = {
+    "metrics", "null_reasons", "reasons", "notes", "engine_claims", "floor_json", "anomalies",
+    "validity", "needs_attention", "feeds_baseline", "input_tokens",
+}  # fmt: skip
+
+
+def what_was_asked(folder: Path) -> list[dict[str, Any]]:
+    """The rows of a store without what a run is called and what it measured."""
+    rows = pyarrow.parquet.read_table(folder / "cells", partitioning=None).to_pylist()
+    measured = (*DISTRIBUTIONS, *SCALARS, "requests_", "window_", "loop_lag_", "client_cpu_")
+    return [
+        {
+            name: value
+            for name, value in row.items()
+            if name not in OF_THE_RUN | MEASURED
+            and not name.startswith(measured)
+            and not name.endswith("_s")
+        }
+        for row in sorted(rows, key=lambda row: row["order_idx"])
+    ]
+
+
+def test_the_same_plan_by_form_command_and_python_gives_the_same_rows(
+    installation: Installation, saved_endpoint: tuple[str, str], tokenizer: Path, tmp_path: Path
+) -> None:
+    plan = {
+        "endpoint": {"url": saved_endpoint[1], "model": "sim", "api_key": "prefect:service-key"},
+        "scenarios": ["D(32,16)"],
+        "concurrency": [1, 2],
+        "limits": {"max_time_s": 8, "max_requests": 40},
+        "warmup": None,
+        "tokenizer": str(tokenizer),
+    }
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    code = "import asyncio, json, sys; from flows.sweep import sweep; "
+    code += "from tidemark.plan.sweep import SweepPlan; plan = json.load(sys.stdin); "
+    code += "asyncio.run(sweep(SweepPlan.model_validate(plan), store=sys.argv[1]))"
+    for argv in (
+        ["-m", "tidemark.cli", "sweep", "plan.yaml", "--store", str(tmp_path / "command")],
+        ["-c", code, str(tmp_path / "python")],
+    ):
+        done = subprocess.run(
+            [sys.executable, *argv], cwd=tmp_path, env=installation.environ, check=False,
+            input=json.dumps(plan), capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.returncode in (0, 3, 4), done.stderr  # a busy client is another matter
+    form = what_was_asked(installation.results)
+    assert [row["concurrency"] for row in form] == [1, 2]
+    assert len({row["plan_hash"] for row in form}) == 1
+    for other in ("command", "python"):
+        assert what_was_asked(tmp_path / other) == form
 
 
 def cancel(page: Page, shot: Shot, installation: Installation, run_id: str, name: str) -> None:
