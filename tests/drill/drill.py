@@ -33,6 +33,8 @@ from tidemark.cli.prefect_server import TemporaryServer
 from tidemark.engines.calibration import simulated_endpoint
 from tidemark.plan.cells import cells
 from tidemark.plan.load import load_plan
+from tidemark.plan.sweep import SweepPlan
+from tidemark.results.rounds import look_up
 from tidemark.results.store import Store, open_store
 from tidemark.simulator.tokenizer import build_tokenizer
 
@@ -46,6 +48,7 @@ tokenizer: {tokenizer}
 """
 SERVICE = ("--ttft-s", "0.15", "--tpot-s", "0.01", "--max-seconds", "7200")
 MEASURING = b"Running iteration"
+CELLS_OVER = b"Measuring what this client machine"
 ENGINE_GONE_S = 30.0
 RUN_OVER_S = 240.0
 PER_ROUND = 5
@@ -77,12 +80,16 @@ class Drill:
     dice: random.Random
     say: Callable[[str], None] = print
     start_s: float = 10.0
-    work_s: float = 8.0
+    cell_s: float = 3.0
     shown: Counter[str] = field(default_factory=Counter)
 
     @property
     def home(self) -> Path:
         return Path(self.environment["TIDEMARK_HOME"])
+
+    @property
+    def plan(self) -> SweepPlan:
+        return load_plan(self.plan_file.read_text("utf-8"))
 
     @property
     def log(self) -> Path:
@@ -110,23 +117,24 @@ class Drill:
         return self.start(place, round_name).wait(RUN_OVER_S)
 
     def time_one(self, place: Place, round_name: str) -> None:
-        """Learn from an undisturbed run how long it takes to start, and how long to measure."""
+        """Learn from an undisturbed run how long it takes to start, and how long a cell takes."""
         said, begin = self._said(), time.monotonic()
         process = self.start(place, round_name)
-        self._wait_until_measuring(process, said)
+        self._wait_until_said(process, said, MEASURING)
         self.start_s = time.monotonic() - begin
+        self._wait_until_said(process, said, CELLS_OVER)
+        self.cell_s = (time.monotonic() - begin - self.start_s) / len(cells(self.plan))
         if process.wait(RUN_OVER_S) == 1:
             raise Failure(f"an undisturbed run failed; see {self.log}")
-        self.work_s = time.monotonic() - begin - self.start_s
 
     def _said(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
 
-    def _wait_until_measuring(self, process: subprocess.Popen[bytes], said: int) -> None:
+    def _wait_until_said(self, process: subprocess.Popen[bytes], said: int, words: bytes) -> None:
         while process.poll() is None:
             with self.log.open("rb") as log:
                 log.seek(said)
-                if MEASURING in log.read():
+                if words in log.read():
                     return
             time.sleep(0.05)
 
@@ -163,13 +171,11 @@ class Drill:
         if self.dice.random() < 0.2:
             phase, moment_s = "starting", self.dice.uniform(0.0, self.start_s)
         else:
-            self._wait_until_measuring(process, said)
-            phase, moment_s = "work", self.dice.uniform(0.0, self.work_s)
-        begin = time.monotonic()
+            self._wait_until_said(process, said, MEASURING)
+            left = len(cells(self.plan)) - self._finished_cells(place, round_name)
+            phase, moment_s = "work", self.dice.uniform(0.0, left * self.cell_s)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(moment_s)
-            if phase == "work":  # less than was thought: the machine is quieter now
-                self.work_s = max(1.0, time.monotonic() - begin)
             return None
         if kind in ("kill engine", "kill both"):
             for engine in self.engines():
@@ -194,6 +200,11 @@ class Drill:
             if kind == place.trouble and place.mend_it is not None:
                 place.mend_it()
         return f"after {moment_s:.1f} s of {phase}, exit status {status}"
+
+    def _finished_cells(self, place: Place, round_name: str) -> int:
+        with _environment(place.environment):
+            store = open_store(place.uri)
+            return len(look_up(store, cells(self.plan), round_name).measured)
 
     def _cancel(self, place: Place) -> None:
         """As a person would: look which run is at work, and ask it to stop."""
@@ -231,10 +242,10 @@ class Drill:
     def expect_whole_round(self, place: Place, round_name: str) -> None:
         """Each cell of the plan has one valid attempt, and none after it."""
         store = self.audit(place)
-        plan = load_plan(self.plan_file.read_text("utf-8"))
+        planned = cells(self.plan)
         with _environment(place.environment):
-            rows = store.find_cells({cell.cell_id for cell in cells(plan)}, round_name)
-            for cell in cells(plan):
+            rows = store.find_cells({cell.cell_id for cell in planned}, round_name)
+            for cell in planned:
                 attempts = [row for row in rows if row["cell_id"] == cell.cell_id]
                 verdicts = [row["validity"] for row in attempts]
                 if verdicts.count("valid") != 1 or verdicts[-1] != "valid":
@@ -249,7 +260,7 @@ class Drill:
                     raise Failure(f"{round_name}: measured and never judged: {unjudged}")
             last = [run for run in store.runs().to_pylist() if run["round"] == round_name][-1]
             counted = {cell["cell_id"] for cell in last["cells"]}
-            if counted != {cell.cell_id for cell in cells(plan)}:
+            if counted != {cell.cell_id for cell in planned}:
                 raise Failure(f"{round_name}: the last run does not count every cell")
 
     # -- one round -------------------------------------------------------------------------
@@ -363,7 +374,7 @@ def _main() -> int:
         calibration = Place(str(directory / "calibration"), {}, None, None, "")
         for what in ("floors are measured", "floors are known"):
             drill.time_one(calibration, f"{what} {time.time():.0f}")
-        print(f"a run takes {drill.start_s:.1f} s to start and {drill.work_s:.1f} s of work")
+        print(f"a run takes {drill.start_s:.1f} s to start, and a cell {drill.cell_s:.1f} s")
         while (done := sum(drill.shown.values())) < given.interruptions:
             spent_s = time.monotonic() - begin
             if spent_s > given.budget_s:
