@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Cancelled
 from pydantic import WithJsonSchema
 
 from blocks import InferenceEndpoint, ResultStore
@@ -56,7 +58,7 @@ async def sweep(
     reuse_valid: bool = False,
     only: Texts = (),
     dry_run: bool = False,
-) -> SweepOutcome:
+) -> SweepOutcome | State:
     """Measure every cell of a plan, keep the results, and report.
 
     Args:
@@ -133,4 +135,5 @@ async def sweep(
             outcome = await finish_run(room, resumed.reused, kept, started_at)
             if broken is not None:
                 raise broken
-            return outcome
+            # Prefect's own word for a run that someone ended; a command wants the outcome.
+            return Cancelled(message=room.stop.reason) if room.ended_by_others else outcome

@@ -62,6 +62,11 @@ class Room:
     reuse_valid: bool = False
     lease: Lease | None = None
 
+    @property
+    def ended_by_others(self) -> bool:
+        """Whether a run of a deployment was asked to stop."""
+        return self.stop.asked and deployment.id is not None
+
     def check_owner(self) -> None:
         """Raises LeaseLost when another run owns the round by now: nothing more is written.
 

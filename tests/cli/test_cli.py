@@ -109,7 +109,7 @@ def test_a_file_that_is_not_there(tidemark) -> None:
         (("report", "--store", "s4://bucket"), "s4"),
         (("sweep", "plan.yaml", "--cell", "zz"), "no cell of the plan"),
         (("sweep", "plan.yaml"), "NOT_SET_ANYWHERE"),
-        (("runs",), "holds no run"),
+        (("runs",), "holds no run yet"),
     ],
 )
 def test_what_cannot_work_says_so(tidemark, arguments: tuple[str, ...], word: str) -> None:

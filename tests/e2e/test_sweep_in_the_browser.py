@@ -323,6 +323,27 @@ def test_what_was_measured_before_that_is_judged(installation: Installation) -> 
     assert kept(installation, "cells", [6]) == [6]
 
 
+def test_a_run_stopped_by_command_is_cancelled_in_the_browser(
+    page: Page,
+    shot: Shot,
+    installation: Installation,
+    saved_endpoint: tuple[str, str],
+    tokenizer: Path,
+) -> None:
+    run_id = start_sweep(
+        page, installation, saved_endpoint[0], tokenizer, levels=[7], seconds=60, requests="9000"
+    )
+    wait_until(lambda: "iteration 1/1" in progress(installation, run_id)[1], "a cell", 120)
+    command = ["-m", "tidemark.cli", "cancel", run_id, "--store", str(installation.results)]
+    subprocess.run([sys.executable, *command], env=installation.environ, check=True)
+    assert finished(installation, run_id, 60) == "CANCELLED"
+    page.goto(f"{installation.url}/v2/runs/flow-run/{run_id}")
+    expect(page.get_by_text("Cancelled", exact=True).first).to_be_visible(timeout=20_000)
+    shot("14_stopped_by_command")
+    assert "tidemark cancel" in installation.run(run_id)["state"]["message"]
+    assert not installation.engines()
+
+
 def test_the_key_was_written_nowhere(installation: Installation) -> None:
     for path in installation.home.rglob("*"):
         if path.is_file() and not path.is_symlink() and "engines" not in path.parts:

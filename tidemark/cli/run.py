@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
 from tidemark.cli.plans import check_here
@@ -98,6 +99,8 @@ def run_sweep(
             + (f"; report in {html}" if html is not None else ""),
             soft_wrap=True,
         )
+        for note in outcome.run["notes"]:
+            Console(highlight=False).print(escape(note), soft_wrap=True)
         if len(outcome.cells) < outcome.run["cells_planned"]:
             Console(highlight=False).print(
                 f"go on with the cells that are missing: the same command with "
@@ -117,6 +120,8 @@ def _run(
     server: TemporaryServer | None,
     console: Console,
 ) -> SweepOutcome:
+    from prefect.client.schemas.objects import State
+
     from flows.sweep import sweep
     from tasks.cells import STANDBY
     from tasks.progress import OBSERVER
@@ -140,7 +145,9 @@ def _run(
             running = sweep(
                 read.plan, store=store, round=round_name, reuse_valid=reuse_valid, only=only or None
             )
-            return asyncio.run(running)
+            outcome = asyncio.run(running)
+            assert not isinstance(outcome, State)  # which only runs of a deployment end with
+            return outcome
         except RuntimeError as error:
             if not str(error).startswith("Failed to reach API"):
                 raise

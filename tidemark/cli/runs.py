@@ -31,7 +31,7 @@ def show_runs(uri: str, *, as_json: bool) -> None:
         typer.echo(json.dumps(documents, indent=2, default=str))
         return
     if not finished and not live:
-        raise StoreError("holds no run", uri, "Check the address of the store")
+        raise _no_such_run(None, uri)
     for row in finished:
         _say(
             f"{row['run_id']}  {row['outcome']:<12} {row['cells_valid']}/{row['cells_planned']} "
@@ -51,13 +51,7 @@ def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
     """
     _demand_name(wanted)
     store = opened(uri)
-    finished = [
-        row
-        for row in finished_runs(store)
-        if wanted is None
-        or row["run_id"].startswith(wanted)
-        or (row["flow_run_id"] or "").startswith(wanted)
-    ]
+    finished = [row for row in finished_runs(store) if _is_named(row, wanted)]
     named = [run for run in live_runs(store.files) if _named(run, wanted)]
     if wanted is not None and len(named) > 1:
         raise _several(wanted, named)
@@ -115,9 +109,11 @@ def cancel_run(
     live = live_runs(store.files)
     named = [run for run in live if _named(run, wanted)]
     if not named:
-        over = [row["run_id"] for row in finished_runs(store) if row["run_id"].startswith(wanted)]
+        over = [row["run_id"] for row in finished_runs(store) if _is_named(row, wanted)]
         if over:
-            raise RefusedError("is over already", over[-1], f"See it: tidemark status {over[-1]}")
+            raise RefusedError(
+                "is over already", over[-1], f"See it: tidemark report {over[-1]} --store {uri}"
+            )
         raise _no_such_run(wanted, uri)
     if len(named) > 1:
         raise _several(wanted, named)
@@ -163,9 +159,17 @@ def _named(run: LiveRun, wanted: str | None) -> bool:
     return wanted is None or run.run_id.startswith(wanted) or flow_run_id.startswith(wanted)
 
 
+def _is_named(row: dict[str, Any], wanted: str | None) -> bool:
+    flow_run_id = str(row["flow_run_id"] or "")
+    return wanted is None or row["run_id"].startswith(wanted) or flow_run_id.startswith(wanted)
+
+
 def _no_such_run(wanted: str | None, uri: str) -> StoreError:
-    what = f"no run begins with {wanted}" if wanted else "holds no run"
-    return StoreError(what, uri, "See which there are: tidemark runs")
+    if wanted is None:
+        remedy = "Check the address of the store; a run shows up once it has started"
+        return StoreError("holds no run yet", uri, remedy)
+    remedy = f"See which there are: tidemark runs --store {uri}"
+    return StoreError(f"no run begins with {wanted}", uri, remedy)
 
 
 def _state(run: LiveRun) -> str:
