@@ -357,6 +357,7 @@ def _main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--directory", type=Path, default=Path("drill"))
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what it started ends too
     directory = given.directory.absolute()
     state_file = directory / "state.json"
     state: dict[str, Any] = {"rounds": 0, "shown": {}, "spent_s": 0.0}
