@@ -1,0 +1,64 @@
+"""What a call is signed with. No `repr`, error or log shows any of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+__all__ = ["CredentialSource", "Credentials", "StaticCredentials"]
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """An access key, and for temporary ones the token and the moment they end.
+
+    `expires_at_s` is in seconds since 1970-01-01 UTC, None for keys that do not expire.
+    `provider` names the kind of source, as the header `x-acs-credentials-provider` does.
+    """
+
+    access_key_id: str = field(repr=False)
+    access_key_secret: str = field(repr=False)
+    security_token: str | None = field(default=None, repr=False)
+    expires_at_s: float | None = None
+    provider: str = "static_ak"
+
+    @property
+    def fingerprint(self) -> str:
+        """Enough of the key's id to tell two apart, for people: `LTAI…tor`."""
+        return f"{self.access_key_id[:4]}…{self.access_key_id[-3:]}"
+
+
+class CredentialSource(Protocol):
+    """Where credentials come from; asked before every attempt at a call."""
+
+    async def credentials(self) -> Credentials:
+        """The credentials of this moment, renewed in time. Raises CredentialError."""
+        ...
+
+    def renew(self) -> None:
+        """The service called them expired: the next question reads or asks anew."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class StaticCredentials:
+    """Credentials that are given and never change."""
+
+    given: Credentials = field(repr=False)
+
+    @classmethod
+    def of(
+        cls, access_key_id: str, access_key_secret: str, security_token: str | None = None
+    ) -> StaticCredentials:
+        """From an access key, and the token that comes with a temporary one."""
+        provider = "static_sts" if security_token else "static_ak"
+        return cls(
+            Credentials(access_key_id, access_key_secret, security_token, provider=provider)
+        )
+
+    async def credentials(self) -> Credentials:
+        """What was given."""
+        return self.given
+
+    def renew(self) -> None:
+        """Nothing to renew."""

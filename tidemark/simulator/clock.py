@@ -1,0 +1,98 @@
+"""Clocks for the world offline: one that jumps, and one that runs faster than the machine's.
+
+`VirtualClock` stands still until it is advanced, or, with `jump=True`, until whoever runs in its
+event loop only waits: it then jumps to the next moment that somebody waits for, so that an hour of
+waiting costs no time. Nothing in such a loop may wait for a socket: a wait for one looks like
+waiting for nothing. `ScaledClock` runs `speed` times as fast as this machine's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import time
+
+__all__ = ["ScaledClock", "VirtualClock"]
+
+NEW_YEAR_2026_S = 1_767_225_600.0
+
+
+class VirtualClock:
+    """A clock that moves only when it is told to, or when all who use it wait."""
+
+    def __init__(self, start_s: float = NEW_YEAR_2026_S, *, jump: bool = False) -> None:
+        self._now = start_s
+        self._start = start_s
+        self._jump = jump
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._watching = False
+
+    def time(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Seconds since this clock was made."""
+        return self._now - self._start
+
+    def advance(self, seconds: float) -> None:
+        """Move on, and wake whoever waited for a moment that has come."""
+        if seconds < 0:
+            raise ValueError("a clock is not set back")
+        self._now += seconds
+        self._wake()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when this clock has moved on by `seconds`."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
+        if self._jump and not self._watching:
+            self._watching = True
+            loop.call_soon(self._watch, loop)
+        await future
+
+    def _wake(self) -> None:
+        while self._sleepers and (self._sleepers[0][2].done() or self._sleepers[0][0] <= self._now):
+            future = heapq.heappop(self._sleepers)[2]
+            if not future.done():
+                future.set_result(None)
+
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._wake()
+        # What is about to run is not published by asyncio; an idle loop has nothing there.
+        if self._sleepers and not loop._ready:  # type: ignore[attr-defined]
+            self._now = max(self._now, self._sleepers[0][0])
+            self._wake()
+        if self._sleepers or loop._ready:  # type: ignore[attr-defined]
+            loop.call_soon(self._watch, loop)
+        else:
+            self._watching = False
+
+
+class ScaledClock:
+    """A clock that runs `speed` times as fast as this machine's, from `start_s` on."""
+
+    def __init__(self, speed: float, start_s: float | None = None) -> None:
+        if not speed > 0:
+            raise ValueError("speed must be above 0")
+        self.speed = speed
+        self._origin = time.monotonic()
+        self._start = time.time() if start_s is None else start_s
+
+    def time(self) -> float:
+        """Seconds since 1970-01-01 UTC."""
+        return self._start + self.monotonic()
+
+    def monotonic(self) -> float:
+        """Seconds of this clock since it was made."""
+        return (time.monotonic() - self._origin) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        """Return when `seconds` have passed on this clock."""
+        await asyncio.sleep(max(seconds, 0.0) / self.speed)
