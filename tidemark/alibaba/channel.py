@@ -1,0 +1,340 @@
+"""Carries operations to a service and back: pace, signature, attempts, and errors in one place.
+
+`Channel` knows how; `Account` and `Gateway` know where to and with which credentials.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import httpx
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
+
+from tidemark import __version__
+from tidemark.alibaba.errors import (
+    AlibabaError,
+    ExpiredError,
+    NoAnswerError,
+    ServiceError,
+    SignatureError,
+    service_error,
+)
+from tidemark.alibaba.operations import JsonObject, Operation, Parameter
+from tidemark.alibaba.pacing import Pace
+from tidemark.alibaba.retrying import RetryPolicy
+from tidemark.authorization import Authorization, Creation, check_authorization
+from tidemark.clock import Clock, SystemClock
+
+__all__ = ["Channel", "ChannelSettings", "Target", "new_http_client"]
+
+LOG = logging.getLogger("tidemark.alibaba")
+USER_AGENT = f"tidemark/{__version__}"
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChannelSettings:
+    """How calls are carried: attempts, calls per second, patience.
+
+    `calls_per_s` holds for each product of an account by itself; up to `burst` calls go at once
+    after a pause. Timeouts are of one attempt.
+    """
+
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    calls_per_s: float = 20.0
+    burst: int = 10
+    connect_timeout_s: float = 5.0
+    read_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where one call goes: the service's base URL, the encoded path and query."""
+
+    base_url: str
+    path: str
+    query: str
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return f"{self.base_url}{self.path}{'?' if self.query else ''}{self.query}"
+
+
+def new_http_client(
+    settings: ChannelSettings, transport: httpx.AsyncBaseTransport | None = None
+) -> httpx.AsyncClient:
+    """The pool of connections that all products of an account share."""
+    here = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+    return httpx.AsyncClient(
+        transport=transport,
+        timeout=httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s),
+        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
+        # A service on this machine is never reached through a proxy.
+        mounts={} if transport else dict.fromkeys(here),
+        headers={"accept": "application/json", "user-agent": USER_AGENT},
+        follow_redirects=False,
+    )
+
+
+class Channel(ABC):
+    """Calls operations, one attempt after another, and answers with their JSON object."""
+
+    def __init__(
+        self,
+        region: str,
+        *,
+        settings: ChannelSettings | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+        clock: Clock | None = None,
+        draw: random.Random | None = None,
+    ) -> None:
+        self.region = region
+        self.settings = settings or ChannelSettings()
+        self.clock: Clock = clock or SystemClock()
+        self._draw = draw or random.Random()
+        self._http = new_http_client(self.settings, transport)
+        self._paces: dict[str, Pace] = {}
+        self._skew_s = 0.0
+
+    @abstractmethod
+    def target(
+        self, operation: Operation, parts: Mapping[str, str], query: Mapping[str, Parameter]
+    ) -> Target:
+        """Where a call goes. Raises ConfigError for a region that the product does not serve."""
+
+    @abstractmethod
+    def auth(self, operation: Operation) -> httpx.Auth:
+        """What signs a call."""
+
+    @abstractmethod
+    def renew_credentials(self) -> None:
+        """The service called them expired."""
+
+    def time_s(self) -> float:
+        """Seconds since 1970-01-01 UTC, corrected by what a service said of this clock."""
+        return self.clock.time() + self._skew_s
+
+    async def call(
+        self,
+        operation: Operation,
+        *,
+        parts: Mapping[str, str] | None = None,
+        query: Mapping[str, Parameter] | None = None,
+        body: Mapping[str, object] | None = None,
+        authorization: Authorization | None = None,
+        secrets: Sequence[str] = (),
+    ) -> JsonObject:
+        """Call an operation and return its answer.
+
+        What reads is tried again after any failure that may pass, what changes something only
+        after one that certainly had no effect. `secrets` are values in `body` that no error may
+        repeat. Raises AlibabaError, and RefusedError where leave to create is missing.
+        """
+        target = self.target(operation, parts or {}, query or {})
+        if operation.effect == "creates":
+            check_authorization(
+                authorization,  # type: ignore[arg-type]  # None is refused there
+                Creation(target.base_url, operation.action, body or {}),
+            )
+        content = b"" if body is None else _json(body)
+        policy = self.settings.retry
+        begun = self.clock.monotonic()
+
+        def enough(state: RetryCallState) -> bool:
+            spent_s = self.clock.monotonic() - begun + state.upcoming_sleep
+            return state.attempt_number >= policy.attempts or spent_s > policy.total_s
+
+        def wait_s(state: RetryCallState) -> float:
+            error = state.outcome.exception() if state.outcome else None
+            hint_s = getattr(error, "retry_after_s", None)
+            return policy.wait_s(state.attempt_number, hint_s, self._draw)
+
+        def again(error: BaseException) -> bool:
+            if not isinstance(error, AlibabaError) or not error.retryable:
+                return False
+            return operation.effect == "reads" or not error.effect_unknown
+
+        attempts = AsyncRetrying(
+            retry=retry_if_exception(again),
+            stop=enough,
+            wait=wait_s,
+            sleep=self.clock.sleep,
+            reraise=True,
+        )
+        repaired: set[type[ServiceError]] = set()
+        async for attempt in attempts:
+            with attempt:
+                return await self._repaired(operation, target, content, secrets, repaired)
+        raise AssertionError("the last attempt returns or raises")
+
+    async def _repaired(
+        self,
+        operation: Operation,
+        target: Target,
+        content: bytes,
+        secrets: Sequence[str],
+        repaired: set[type[ServiceError]],
+    ) -> JsonObject:
+        """One attempt, and one more for a clock or credentials that could be put right."""
+        while True:
+            try:
+                return await self._attempt(operation, target, content, secrets)
+            except (SignatureError, ExpiredError) as error:
+                kind = type(error)
+                mendable = error.code.startswith(
+                    ("InvalidTimeStamp.Expired", "SignatureNonceUsed", "InvalidSecurityToken")
+                )
+                if kind in repaired or not mendable:
+                    raise
+                repaired.add(kind)
+                if isinstance(error, ExpiredError):
+                    self.renew_credentials()
+
+    async def _attempt(
+        self, operation: Operation, target: Target, content: bytes, secrets: Sequence[str]
+    ) -> JsonObject:
+        pace = self._pace(operation)
+        await pace.turn()
+        request = self._request(operation, target, content)
+        host = urlsplit(target.base_url).netloc
+        begun = self.clock.monotonic()
+        try:
+            answer = await self._http.send(request, auth=self.auth(operation))
+        except _NEVER_SENT as error:
+            raise self._unanswered(operation, host, error, sent=False) from error
+        except (httpx.TransportError, httpx.DecodingError) as error:
+            raise self._unanswered(operation, host, error, sent=True) from error
+        LOG.debug(
+            "%s at %s: HTTP %d in %.3f s",
+            operation.action,
+            host,
+            answer.status_code,
+            self.clock.monotonic() - begun,
+        )
+        document = _object(answer)
+        if answer.is_success and document is not None:
+            return document
+        if answer.is_success:
+            what = f"{operation.action} was answered with something that is no JSON object"
+            raise NoAnswerError(what, host, sent=True)
+        hint_s = _retry_after_s(answer)
+        hidden = [*secrets, *_sent_secrets(request)]
+        error = service_error(
+            operation.action,
+            host,
+            answer.status_code,
+            _without(document or {}, hidden),
+            retry_after_s=hint_s,
+        )
+        if hint_s is not None and error.retryable:
+            pace.hold(min(hint_s, self.settings.retry.total_s))
+        if isinstance(error, SignatureError):
+            self._set_skew(answer)
+        raise error
+
+    def _request(self, operation: Operation, target: Target, content: bytes) -> httpx.Request:
+        headers = {"x-acs-action": operation.action, "x-acs-version": operation.product.version}
+        if content:
+            headers["content-type"] = "application/json; charset=utf-8"
+        return self._http.build_request(
+            operation.method, target.url, headers=headers, content=content or None
+        )
+
+    def _unanswered(
+        self, operation: Operation, host: str, error: Exception, *, sent: bool
+    ) -> NoAnswerError:
+        reason = str(error) or type(error).__name__
+        did = "got no answer" if sent else "could not be sent"
+        return NoAnswerError(f"{operation.action} {did} ({reason})", host, sent=sent)
+
+    def _pace(self, operation: Operation) -> Pace:
+        name = operation.product.name
+        if name not in self._paces:
+            settings = self.settings
+            self._paces[name] = Pace(settings.calls_per_s, self.clock, settings.burst)
+        return self._paces[name]
+
+    def _set_skew(self, answer: httpx.Response) -> None:
+        try:
+            told = parsedate_to_datetime(answer.headers["date"]).timestamp()
+        except (KeyError, ValueError):
+            return
+        self._skew_s = told - self.clock.time()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+
+def _json(body: Mapping[str, object]) -> bytes:
+    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _object(answer: httpx.Response) -> JsonObject | None:
+    try:
+        document = json.loads(answer.content)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _retry_after_s(answer: httpx.Response) -> float | None:
+    """What the service asks to wait: its own header in milliseconds first, then the common one."""
+    for name, unit_s in (("x-acs-retry-after", 0.001), ("retry-after", 1.0)):
+        try:
+            value = float(answer.headers[name]) * unit_s
+        except (KeyError, ValueError):
+            continue
+        if 0 <= value < float("inf"):
+            return value
+    return None
+
+
+def _sent_secrets(request: httpx.Request) -> list[str]:
+    """What a service could repeat of the headers it got."""
+    found = [
+        request.headers.get(name, "")
+        for name in ("authorization", "x-acs-security-token", "x-acs-accesskey-id")
+    ]
+    for value in found[:1]:
+        found += [value.partition("Credential=")[2].partition(",")[0]]
+        found += [part for part in value.replace(":", " ").split(" ") if len(part) > 6]
+        found += [value.partition("Signature=")[2]]
+    return [value for value in found if value]
+
+
+def _without(document: JsonObject, hidden: Sequence[str]) -> JsonObject:
+    def clean(value: object) -> object:
+        if isinstance(value, str):
+            for secret in hidden:
+                value = value.replace(secret, "***")
+        return value
+
+    return {name: clean(value) for name, value in document.items()}
