@@ -1,7 +1,7 @@
 """One account in one region: what all clients of PAI's services share.
 
-    async with Account(source, "cn-hangzhou") as account:
-        job = await Dlc(account).get_job("dlc1example")
+async with Account(source, "cn-hangzhou") as account:
+    job = await Dlc(account).get_job("dlc1example")
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import httpx
 from tidemark.alibaba.auth import Acs3Auth, RoaSha1Auth
 from tidemark.alibaba.channel import Channel, ChannelSettings, Target
 from tidemark.alibaba.credentials import CredentialSource
-from tidemark.alibaba.endpoints import Product, endpoint_for
+from tidemark.alibaba.endpoints import endpoint_for
 from tidemark.alibaba.operations import Operation, Parameter, query_string
 from tidemark.clock import Clock
 from tidemark.errors import ConfigError
@@ -37,16 +37,14 @@ class Account(Channel):
         region: str,
         *,
         network: Literal["public", "vpc"] = "public",
-        endpoints: str | Mapping[Product, str] | None = None,
+        endpoints: str | Mapping[str, str] | None = None,
         signature: Literal["acs3", "roa-sha1"] = "acs3",
         settings: ChannelSettings | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
         clock: Clock | None = None,
         draw: random.Random | None = None,
     ) -> None:
-        super().__init__(
-            region, settings=settings, transport=transport, clock=clock, draw=draw
-        )
+        super().__init__(region, settings=settings, transport=transport, clock=clock, draw=draw)
         self._source = source
         self._network = network
         self._endpoints = endpoints

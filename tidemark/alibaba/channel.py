@@ -235,18 +235,18 @@ class Channel(ABC):
             raise NoAnswerError(what, host, sent=True)
         hint_s = _retry_after_s(answer)
         hidden = [*secrets, *_sent_secrets(request)]
-        error = service_error(
+        refused = service_error(
             operation.action,
             host,
             answer.status_code,
             _without(document or {}, hidden),
             retry_after_s=hint_s,
         )
-        if hint_s is not None and error.retryable:
+        if hint_s is not None and refused.retryable:
             pace.hold(min(hint_s, self.settings.retry.total_s))
-        if isinstance(error, SignatureError):
+        if isinstance(refused, SignatureError):
             self._set_skew(answer)
-        raise error
+        raise refused
 
     def _request(self, operation: Operation, target: Target, content: bytes) -> httpx.Request:
         headers = {"x-acs-action": operation.action, "x-acs-version": operation.product.version}

@@ -52,9 +52,7 @@ class StaticCredentials:
     ) -> StaticCredentials:
         """From an access key, and the token that comes with a temporary one."""
         provider = "static_sts" if security_token else "static_ak"
-        return cls(
-            Credentials(access_key_id, access_key_secret, security_token, provider=provider)
-        )
+        return cls(Credentials(access_key_id, access_key_secret, security_token, provider=provider))
 
     async def credentials(self) -> Credentials:
         """What was given."""

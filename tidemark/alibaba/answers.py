@@ -1,0 +1,159 @@
+"""What services answer and what they are asked, as models.
+
+Answers are open: fields and values this version does not know survive. Requests are closed: a field
+that is not known is refused before anything is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Self, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError
+from pydantic.alias_generators import to_pascal
+
+from tidemark.alibaba.errors import NoAnswerError
+from tidemark.alibaba.operations import JsonObject
+from tidemark.errors import ConfigError
+from tidemark.plan.problems import plan_error, problems_of
+from tidemark.plan.secrets import is_sensitive_name
+
+__all__ = ["MASK", "Answer", "Instant", "Listed", "Number", "Request", "Text", "read", "redacted"]
+
+MASK = "***"
+# Fields that carry secrets though their name does not say so to everyone, and some that only
+# sound as if they did: they name a secret's kind or a time.
+_SECRET_FIELDS = frozenset(("token", "accesstoken", "requesttoken", "auth", "password"))
+_PLAIN_FIELDS = frozenset(("credentialconfig", "credentialconfigitems", "nexttoken"))
+
+
+def redacted(value: Any, name: str = "") -> Any:
+    """A JSON value without what its fields' names announce as secret, for people and for files.
+
+    Empty values and references (`env:NAME`) stay: they show that there is none, or where it is.
+    """
+    if isinstance(value, Mapping):
+        pair = value.get("Key", value.get("Name"))
+        return {
+            key: redacted(each, str(pair) if key == "Value" and isinstance(pair, str) else key)
+            for key, each in value.items()
+        }
+    if isinstance(value, list):
+        return [redacted(each, name) for each in value]
+    if not isinstance(value, str) or not value or value.startswith(("env:", "file:", "prefect:")):
+        return value
+    folded = name.casefold()
+    if folded in _PLAIN_FIELDS:
+        return value
+    return MASK if folded in _SECRET_FIELDS or is_sensitive_name(name) else value
+
+
+def _instant(value: object) -> datetime | None:
+    if isinstance(value, datetime):
+        return value
+    if not isinstance(value, str) or not value.strip():
+        return None
+    try:
+        moment = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]  # what is no number raises
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) else None
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _list(value: object) -> object:
+    return () if value is None else value
+
+
+Instant = Annotated[datetime | None, BeforeValidator(_instant)]
+"""A moment in UTC; None for what is absent, empty or no time."""
+
+Number = Annotated[float | None, BeforeValidator(_number)]
+"""A number, also one sent as text; None for what is absent, empty or no number."""
+
+Text = Annotated[str, BeforeValidator(_text)]
+"""Text, also from a number; empty for what is absent."""
+
+_Item = TypeVar("_Item")
+Listed = Annotated[tuple[_Item, ...], BeforeValidator(_list)]
+"""Items; empty for what is absent or null."""
+
+
+class Answer(BaseModel):
+    """What a service answered. Fields that are not known stay in `wire`, and in the model."""
+
+    model_config = ConfigDict(
+        extra="allow",
+        frozen=True,
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+    )
+
+    _wire: JsonObject = PrivateAttr(default_factory=dict)
+
+    @property
+    def wire(self) -> JsonObject:
+        """The JSON object as it came, without secrets."""
+        return self._wire
+
+    @classmethod
+    def of(cls, document: JsonObject, action: str) -> Self:
+        """The model of an answer. Raises NoAnswerError for one of another shape."""
+        clean = redacted(document)
+        try:
+            answer = cls.model_validate(clean)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(map(str, first["loc"]))
+            raise NoAnswerError(
+                f"{action} was answered in another shape than documented ({place}: {first['msg']})",
+                action,
+                sent=True,
+            ) from None
+        answer._wire = clean
+        return answer
+
+
+class Request(BaseModel):
+    """What a service is asked. Names and values are checked before anything is sent."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_pascal,
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        str_strip_whitespace=False,
+    )
+
+    def body(self) -> JsonObject:
+        """The JSON object that is sent: what was not given is left out."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
+
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+def read(model: type[_Model], given: Mapping[str, Any], where: str) -> _Model:
+    """`given` as a model. Raises ConfigError that names each wrong field, and what was meant."""
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        told = plan_error(problems_of(error, model), where)
+        raise ConfigError(told.what, told.where, told.remedy) from None
