@@ -1,11 +1,16 @@
 """Configuration: one `tidemark.toml` and TIDEMARK_* variables, the variables first.
 
-| key           | variable               | meaning                                             |
-|---------------|------------------------|-----------------------------------------------------|
-| store         | TIDEMARK_STORE         | URI of the result store; default `results` here     |
-| store_options | TIDEMARK_STORE_OPTIONS | options of stores on S3: a table, or `name=value,…` |
-| home          | TIDEMARK_HOME          | engines, measured client floors, unfinished and     |
-|               |                        | unsent results                                      |
+| key             | variable                 | meaning                                             |
+|-----------------|--------------------------|-----------------------------------------------------|
+| store           | TIDEMARK_STORE           | URI of the result store; default `results` here     |
+| store_options   | TIDEMARK_STORE_OPTIONS   | options of stores on S3: a table, or `name=value,…` |
+| home            | TIDEMARK_HOME            | engines, measured client floors, unfinished and     |
+|                 |                          | unsent results                                      |
+| region          | TIDEMARK_REGION          | region of Alibaba Cloud; default `cn-hangzhou`      |
+| network         | TIDEMARK_NETWORK         | `public`, or `vpc` from within the region           |
+| pai_endpoint    | TIDEMARK_PAI_ENDPOINT    | address in place of the services' own: a simulator, |
+|                 |                          | a proxy                                             |
+| pai_calls_per_s | TIDEMARK_PAI_CALLS_PER_S | most calls a second to each product; default 20     |
 
 A variable replaces the key of the file, the options as a whole. Their names are those of
 `results/options.py`; credentials are none of them.
@@ -18,15 +23,22 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from tidemark.errors import ConfigError, StoreError
 from tidemark.results.options import check_options
 
 __all__ = ["Config", "load_config", "read_text"]
 
-DEFAULT_STORE = "results"
 OPTIONS = "store_options"
-KEYS = ("store", "home", OPTIONS)
+DEFAULTS = {
+    "store": "results",
+    "region": "cn-hangzhou",
+    "network": "public",
+    "pai_endpoint": "",
+    "pai_calls_per_s": "20",
+}
+KEYS = ("store", "home", OPTIONS, "region", "network", "pai_endpoint", "pai_calls_per_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +49,10 @@ class Config:
     home: Path
     origins: Mapping[str, str]
     store_options: Mapping[str, str] = field(default_factory=dict)
+    region: str = DEFAULTS["region"]
+    network: Literal["public", "vpc"] = "public"
+    pai_endpoint: str | None = None
+    pai_calls_per_s: float = 20.0
 
     @property
     def engines(self) -> Path:
@@ -70,7 +86,7 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
     for options that a store on S3 cannot have.
     """
     data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "/")) / ".local/share")
-    values = {"store": DEFAULT_STORE, "home": str(Path(data) / "tidemark")}
+    values = {**DEFAULTS, "home": str(Path(data) / "tidemark")}
     options: dict[str, str] = {}
     origins = dict.fromkeys(KEYS, "default")
     path = directory / "tidemark.toml"
@@ -102,7 +118,34 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
             )
     home = Path(values["home"]).expanduser()
     home = home if home.is_absolute() else directory / home
-    return Config(values["store"], home, origins, options)
+    return Config(
+        values["store"],
+        home,
+        origins,
+        options,
+        region=values["region"],
+        network=_network(values["network"], origins["network"]),
+        pai_endpoint=values["pai_endpoint"] or None,
+        pai_calls_per_s=_rate(values["pai_calls_per_s"], origins["pai_calls_per_s"]),
+    )
+
+
+def _network(value: str, origin: str) -> Literal["public", "vpc"]:
+    if value == "public" or value == "vpc":
+        return value
+    raise ConfigError("is neither public nor vpc", f"{origin}: network", "Write one of them")
+
+
+def _rate(value: str, origin: str) -> float:
+    try:
+        rate = float(value)
+    except ValueError:
+        rate = 0.0
+    if 0 < rate < float("inf"):
+        return rate
+    raise ConfigError(
+        "is no number above 0", f"{origin}: pai_calls_per_s", "Write a number of calls, such as 20"
+    )
 
 
 def read_text(path: str) -> str:
@@ -135,6 +178,8 @@ def _read(path: Path) -> dict[str, str | dict[str, str]]:
             raise ConfigError("no such setting", f"{path}: {key}", hint)
         if key == OPTIONS:
             document[key] = _table(value, f"{path}: {key}")
+        elif key == "pai_calls_per_s" and isinstance(value, int | float):
+            document[key] = str(value)
         elif not isinstance(value, str):
             raise ConfigError("is not text", f"{path}: {key}", "Put the value in quotes")
     return document

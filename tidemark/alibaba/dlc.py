@@ -200,7 +200,7 @@ class Dlc:
             if (display_name is None or job.display_name == display_name)
             and (not tags or job.settings is None or tags.items() <= job.tags.items())
         ]
-        return sorted(exact, key=_age)
+        return sorted(exact, key=Job.age_key)
 
     async def stop_job(self, job_id: str) -> Job:
         """Ask a job to stop, and return it as it is then (StopJob, GetJob).
@@ -331,11 +331,6 @@ def _moment(moment: datetime | None) -> str | None:
 def _events(document: JsonObject) -> list[Event]:
     found = document.get("Events")
     return [Event.parse(str(each)) for each in found] if isinstance(found, list) else []
-
-
-def _age(job: Job) -> tuple[bool, str, str]:
-    created = job.gmt_create_time
-    return created is None, created.isoformat() if created else "", job.job_id
 
 
 def _with_secrets(request: CreateJob, lent: Mapping[str, str]) -> tuple[JsonObject, list[str]]:

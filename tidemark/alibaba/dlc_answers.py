@@ -145,6 +145,11 @@ class Job(Answer):
         found = re.fullmatch(r"(\d+)/(\d+)", self.restart_times.strip())
         return (int(found[1]), int(found[2])) if found else None
 
+    def age_key(self) -> tuple[bool, str, str]:
+        """Sorts jobs from the oldest on, by time of creation and then by id."""
+        created = self.gmt_create_time
+        return created is None, created.isoformat() if created else "", self.job_id
+
     @property
     def ended_at(self) -> datetime | None:
         """When it ended, by whichever of its times says so."""

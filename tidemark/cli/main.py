@@ -221,6 +221,10 @@ def config() -> None:
         ("store", found.store),
         ("store_options", options or "none"),
         ("home", str(found.home)),
+        ("region", found.region),
+        ("network", found.network),
+        ("pai_endpoint", found.pai_endpoint or "none"),
+        ("pai_calls_per_s", f"{found.pai_calls_per_s:g}"),
     ):
         typer.echo(f"{key} = {value}  ({found.origins[key]})")
 

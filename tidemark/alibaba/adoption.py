@@ -1,0 +1,136 @@
+"""Creating a job exactly once, though an answer may be lost: look, create, look again.
+
+CreateJob takes no token that would make a second call harmless. So a job is known by its display
+name and tags, both decided before the call; after any answer that leaves open whether there is a
+job, it is looked for until it would have shown up, and adopted.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.dlc_requests import CreateJob
+from tidemark.alibaba.errors import AlibabaError
+from tidemark.authorization import Authorization
+from tidemark.clock import Clock
+from tidemark.errors import ConfigError
+
+__all__ = ["Adopted", "AdoptionPolicy", "adopt_or_create"]
+
+LOG = logging.getLogger("tidemark.alibaba")
+
+
+@dataclass(frozen=True, slots=True)
+class AdoptionPolicy:
+    """How long a job may take to show up in lists, and how often creating is tried.
+
+    After an answer that leaves it open, the list is read at once and then after waits that double
+    from `first_look_s`, for `visible_within_s` seconds in all, before anything is created again.
+    """
+
+    visible_within_s: float = 60.0
+    first_look_s: float = 1.0
+    creations: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """The one job of a name. `created` is False for a job that was there already; `stopped` are
+    the ids of further jobs of the same name and tags, which were asked to stop."""
+
+    job: Job
+    created: bool
+    stopped: tuple[str, ...] = ()
+
+
+async def adopt_or_create(
+    dlc: Dlc,
+    request: CreateJob,
+    *,
+    authorization: Authorization,
+    clock: Clock,
+    policy: AdoptionPolicy | None = None,
+    lend: Mapping[str, str] | None = None,
+    since: datetime | None = None,
+) -> Adopted:
+    """The job with this request's display name and tags: the one that is there, else a new one.
+
+    A job that has ended is adopted too: one name is one attempt. Of several, the oldest is kept
+    and the others are asked to stop. `since` is how far back to look (a year). Raises ConfigError
+    for a request without tags, by which a stranger's job of the same name could be adopted, and
+    AlibabaError; one whose `effect_unknown` is set says that a job may still show up.
+    """
+    if not request.tags:
+        raise ConfigError(
+            "has no tags to be found again by", f"CreateJob {request.display_name}: tags",
+            "Give it a tag of its own",
+        )  # fmt: skip
+    policy = policy or AdoptionPolicy()
+    search = _Search(dlc, request, clock, policy, since)
+    found = await search.look()
+    if found:
+        return await _keep_oldest(dlc, found, created=None)
+    for attempt in range(1, policy.creations + 1):
+        try:
+            job_id = await dlc.create_job(request, authorization=authorization, lend=lend)
+        except AlibabaError as error:
+            if not error.effect_unknown:
+                raise
+            LOG.warning("%s: looking for the job before creating again", error)
+            found = await search.look_until_visible()
+            if found:
+                return await _keep_oldest(dlc, found, created=None)
+            if attempt == policy.creations:
+                raise
+        else:
+            # An earlier call, or somebody else's at the same time, may have made one too.
+            found = await search.look()
+            if all(job.job_id != job_id for job in found):
+                found.append(await dlc.get_job(job_id))
+            return await _keep_oldest(dlc, found, created=job_id)
+    raise AssertionError("the last attempt returns or raises")
+
+
+@dataclass(frozen=True, slots=True)
+class _Search:
+    dlc: Dlc
+    request: CreateJob
+    clock: Clock
+    policy: AdoptionPolicy
+    since: datetime | None
+
+    async def look(self) -> list[Job]:
+        return await self.dlc.find_jobs(
+            display_name=self.request.display_name,
+            tags=self.request.tags,
+            workspace_id=self.request.workspace_id,
+            since=self.since,
+        )
+
+    async def look_until_visible(self) -> list[Job]:
+        begun = self.clock.monotonic()
+        wait_s = self.policy.first_look_s
+        while True:
+            found = await self.look()
+            left_s = begun + self.policy.visible_within_s - self.clock.monotonic()
+            if found or left_s <= 0:
+                return found
+            await self.clock.sleep(min(wait_s, left_s))
+            wait_s *= 2
+
+
+async def _keep_oldest(dlc: Dlc, jobs: list[Job], *, created: str | None) -> Adopted:
+    # Whoever looks chooses the same one: the order is by time of creation, then by id.
+    kept, *others = sorted(jobs, key=Job.age_key)
+    stopped = []
+    for job in others:
+        if not job.is_terminal:
+            LOG.warning("%s has the name of %s: stopping it", job.job_id, kept.job_id)
+            await dlc.stop_job(job.job_id)
+            stopped.append(job.job_id)
+    return Adopted(kept, kept.job_id == created, tuple(stopped))

@@ -1,0 +1,165 @@
+"""Watching many jobs with few calls: one list for a hundred jobs in place of a call for each.
+
+async with JobWatcher(dlc, clock=clock) as watcher:
+    async for job in watcher.changes("dlc1example"):
+        ...  # at first, then at each change, until the job has ended
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.clock import Clock
+
+__all__ = ["JobWatcher"]
+
+LOG = logging.getLogger("tidemark.alibaba")
+
+BATCH = 100
+
+
+@dataclass(slots=True)
+class _Watched:
+    """A job somebody waits for: what was seen last, and what was not yet taken."""
+
+    seen: tuple[str, ...] = ()
+    unread: list[Job | AlibabaError] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    watchers: int = 0
+
+    def tell(self, news: Job | AlibabaError) -> None:
+        self.unread.append(news)
+        self.changed.set()
+
+
+class JobWatcher:
+    """Looks at all watched jobs every `interval_s` seconds, up to a hundred with one call.
+
+    A call that fails in passing is left to the next look; what will not pass (no permission, a
+    job that is not there) is raised where the job is watched. A status that is not known is
+    passed on like any other. Jobs can be added and left at any time.
+    """
+
+    def __init__(self, dlc: Dlc, *, clock: Clock, interval_s: float = 30.0) -> None:
+        self._dlc = dlc
+        self._clock = clock
+        self._interval_s = interval_s
+        self._watched: dict[str, _Watched] = {}
+        self._new = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._look_again_and_again())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._task
+
+    async def changes(self, job_id: str) -> AsyncIterator[Job]:
+        """The job as it is, then at each change of status, sub-status, reason or restarts.
+
+        Ends with the job. Raises AlibabaError for what will not pass. One reader per job.
+        """
+        if self._task is None:
+            raise RuntimeError("enter the watcher first: async with JobWatcher(...)")
+        watched = self._watched.setdefault(job_id, _Watched())
+        watched.watchers += 1
+        self._new.set()
+        try:
+            while True:
+                await self._news(watched)
+                for news in self._taken(watched):
+                    if isinstance(news, AlibabaError):
+                        raise news
+                    yield news
+                    if news.is_terminal:
+                        return
+        finally:
+            watched.watchers -= 1
+            if not watched.watchers:
+                self._watched.pop(job_id, None)
+
+    async def _news(self, watched: _Watched) -> None:
+        assert self._task is not None
+        changed = asyncio.ensure_future(watched.changed.wait())
+        try:
+            await asyncio.wait((changed, self._task), return_when=asyncio.FIRST_COMPLETED)
+            if not changed.done():
+                self._task.result()  # the look-out ended: say why
+        finally:
+            changed.cancel()
+
+    def _taken(self, watched: _Watched) -> list[Job | AlibabaError]:
+        news, watched.unread = watched.unread, []
+        watched.changed.clear()
+        return news
+
+    async def _look_again_and_again(self) -> None:
+        while True:
+            if not self._watched:
+                self._new.clear()
+                await self._new.wait()
+            ids = sorted(self._watched)
+            for start in range(0, len(ids), BATCH):
+                await self._look(ids[start : start + BATCH])
+            await self._clock.sleep(self._interval_s)
+
+    async def _look(self, ids: list[str]) -> None:
+        try:
+            found = {job.job_id: job for job in await self._dlc.all_jobs(job_ids=ids)}
+            for job_id in ids:
+                # What was created a moment ago may be missing in lists.
+                if job_id not in found:
+                    with suppress(NotFoundError):
+                        found[job_id] = await self._dlc.get_job(job_id, need_detail=False)
+        except AlibabaError as error:
+            if error.retryable:
+                LOG.warning("%d jobs could not be looked at: %s", len(ids), error)
+                return
+            for job_id in ids:
+                self._tell(job_id, error)
+            return
+        for job_id in ids:
+            job = found.get(job_id)
+            self._tell(job_id, job if job is not None else _gone(job_id))
+
+    def _tell(self, job_id: str, news: Job | AlibabaError) -> None:
+        watched = self._watched.get(job_id)
+        if watched is None:
+            return  # left while the call was under way
+        if isinstance(news, AlibabaError):
+            watched.tell(news)
+            return
+        shown = (
+            news.status,
+            news.sub_status,
+            news.reason_code,
+            news.reason_message,
+            news.restart_times,
+        )
+        if shown != watched.seen:
+            watched.seen = shown
+            watched.tell(news)
+
+
+def _gone(job_id: str) -> AlibabaError:
+    return AlibabaError(
+        "there is no such job", job_id, "Compare the id, the region, and whether it was deleted"
+    )
