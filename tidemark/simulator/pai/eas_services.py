@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tidemark.simulator.pai.bill import BillLine
 from tidemark.simulator.pai.eas_deployed import (
     SERVICES,
     DeployedService,
@@ -60,7 +62,8 @@ class _Known:
 
     @property
     def number(self) -> str:
-        return hashlib.sha256(f"{self.region}/{self.deployed.name}".encode()).hexdigest()[:16]
+        seed = f"{self.region}/{self.deployed.name}/{self.created_s}"
+        return hashlib.sha256(seed.encode()).hexdigest()[:16]
 
 
 class EasServices(Service):
@@ -79,7 +82,9 @@ class EasServices(Service):
     ) -> None:
         self._world = world
         self._wrapped = wrapped
+        self._begun_s = now_s
         self._services: dict[tuple[str, str], _Known] = {}
+        self._past: list[_Known] = []
         for number, deployed in enumerate(services):
             since_s = now_s - _WEEK_S / (number + 1)
             self._add(deployed, deployed.region or world.default_region, since_s, deployed.labels)
@@ -122,13 +127,30 @@ class EasServices(Service):
             refuse(400, "InvalidService.Status", f"Service [{name}] is {status}, not Running.")
         return known.deployed
 
-    def seconds_deployed(self, now_s: float) -> Iterator[tuple[str, str, MachineSpec, int, float]]:
-        """For the bill: region, name, machine, how many, and the seconds they have been held."""
-        for (region, name), known in self._services.items():
-            spec = self._world.spec(machine(known.deployed.config))
-            if spec is not None:
-                held_s = _held_s(known.phases, now_s)
-                yield region, name, spec, instances(known.deployed.config), held_s
+    def bill_lines(self, now_s: float) -> Iterator[BillLine]:
+        """The instances held by services that were created or started here.
+
+        What ran from the start is somebody's already, and not on this bill.
+        """
+        for known in (*self._past, *self._services.values()):
+            config = known.deployed.config
+            spec = self._world.spec(machine(config))
+            for start_s, end_s in _held(known.phases, now_s):
+                if start_s < self._begun_s:
+                    continue
+                for number in range(instances(config)):
+                    yield BillLine(
+                        product="Eas",
+                        region=known.region,
+                        resource=f"eas-m-{known.number}",
+                        name=known.deployed.name,
+                        part=f"{known.deployed.name}-{number}",
+                        machine=machine(config),
+                        start_s=start_s,
+                        end_s=min(end_s, now_s),
+                        price_per_hour=spec.price_per_hour if spec else None,
+                        goes_on=end_s > now_s,
+                    )
 
     def list_services(self, call: Call) -> dict[str, Any]:
         """ListServices: newest first, filtered by what the query names."""
@@ -164,8 +186,8 @@ class EasServices(Service):
         name = config.get("name")
         if not isinstance(name, str) or not _NAME.match(name):
             refuse(400, "InvalidParameter", "The service name is missing or not valid.")
-        known = self._services.get((call.region, name))
-        if known is not None and not _gone(known, call.now_s):
+        former = self._services.get((call.region, name))
+        if former is not None and not _gone(former, call.now_s):
             refuse(400, "InvalidParameter", f"Service [{name}] already exists.")
         wanted = machine(config)
         if wanted and self._world.spec(wanted) is None:
@@ -175,6 +197,8 @@ class EasServices(Service):
         labels = _labels(call.query.get("Labels", ""), "Labels")
         token = hashlib.sha256(f"fake/{call.region}/{name}".encode()).hexdigest()[:32]
         deployed = DeployedService(config=config, token=f"fake-{token}")
+        if former is not None:
+            self._past.append(former)
         self._add(deployed, call.region, call.now_s, labels, call.query.get("WorkspaceId", ""))
         document = self._document(self._services[call.region, name], call.now_s)
         names = ("ServiceId", "ServiceName", "Region", "InternetEndpoint", "IntranetEndpoint")
@@ -355,15 +379,19 @@ def _message(name: str, status: str) -> str:
     return f"Service [{name}] is {status}"
 
 
-def _held_s(phases: Sequence[Phase], now_s: float) -> float:
-    """The seconds in which instances are held: from when they are allocated to when they stop."""
-    begun = cut(phases, now_s)
-    ends = [phase.since_s for phase in begun[1:]] + [now_s]
-    return sum(
-        end_s - phase.since_s
-        for phase, end_s in zip(begun, ends, strict=True)
-        if phase.status in ("Waiting", "Starting", "Running", "Stopping")
-    )
+def _held(phases: Sequence[Phase], now_s: float) -> list[tuple[float, float]]:
+    """From when to when instances are held: from their allocation until they are given back."""
+    held: list[tuple[float, float]] = []
+    since_s: float | None = None
+    for phase in cut(phases, now_s):
+        holds = phase.status in ("Waiting", "Starting", "Running", "Stopping")
+        holds |= phase.status == "Deleting" and since_s is not None
+        if holds and since_s is None:
+            since_s = phase.since_s
+        elif not holds and since_s is not None:
+            held.append((since_s, phase.since_s))
+            since_s = None
+    return held if since_s is None else [*held, (since_s, math.inf)]
 
 
 def _count(value: object) -> int:
