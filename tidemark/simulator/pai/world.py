@@ -111,10 +111,8 @@ _SPECS = (
     _gpu("ecs.gn7e-c16g1.4xlarge", 16, 125, "1 × NVIDIA A100, 80", "34.74", spot=0.5),
     _gpu("ecs.ebmgn7e.32xlarge", 128, 1024, "8 × NVIDIA A100, 80", None, stock=False),
     _gpu("ml.gu7i.c32m188.1-gu30", 32, 188, "1 × GU30, 24", None, spot=0.4, spot_stock=False),
-    _gpu(
-        "ml.gu7xf.c96m1600.8-gu108", 96, 1600, "8 × GU108, 96", None, spot=0.6, lingjun=True
-    ),
-)  # fmt: skip
+    _gpu("ml.gu7xf.c96m1600.8-gu108", 96, 1600, "8 × GU108, 96", None, spot=0.6, lingjun=True),
+)
 
 # The regions in which jobs can run.
 _REGIONS = (
