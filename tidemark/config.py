@@ -131,8 +131,10 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
 
 
 def _network(value: str, origin: str) -> Literal["public", "vpc"]:
-    if value == "public" or value == "vpc":
-        return value
+    if value == "public":
+        return "public"
+    if value == "vpc":
+        return "vpc"
     raise ConfigError("is neither public nor vpc", f"{origin}: network", "Write one of them")
 
 
