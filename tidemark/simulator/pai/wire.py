@@ -91,7 +91,9 @@ class Call:
             refuse(400, "InvalidParameter", f"The specified parameter {name} is not a boolean.")
         return text == "true"
 
-    def page(self, items: Sequence[Any], *, size: int, most: int = 100) -> tuple[int, int, list[Any]]:
+    def page(
+        self, items: Sequence[Any], *, size: int, most: int = 100
+    ) -> tuple[int, int, list[Any]]:
         """PageNumber, PageSize, and the items of that page; `size` is the default size."""
         number = self.number("PageNumber", 1, least=1)
         size = self.number("PageSize", size, least=1, most=most)
