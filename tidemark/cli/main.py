@@ -213,6 +213,26 @@ def verify(
 
 
 @app.command()
+def explain(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="A code, a status, an exit code, a pasted error or event; - for standard input.",
+            metavar="CODE",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Say what an Alibaba Cloud or PAI code, status or error text means, and what to do, offline.
+
+    Without an argument it lists what can be explained. Exit status: 1 if nothing is known.
+    """
+    from tidemark.cli.explain import explain_text
+
+    raise typer.Exit(explain_text(text or (), as_json=as_json))
+
+
+@app.command()
 def config() -> None:
     """Show the configuration and where each value comes from."""
     found = load_config(os.environ, Path.cwd())

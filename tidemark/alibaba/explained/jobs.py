@@ -1,0 +1,366 @@
+"""What PAI-DLC says of a job and of its pods."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tidemark.alibaba.explained import pages
+from tidemark.alibaba.explained.entry import Explanation
+
+__all__ = ["ENTRIES"]
+
+_JOB = "DLC job status"
+_HELD = "In the public pool every node by the minute; with a quota the quota costs the same anyway"
+_NOT_YET = "Not yet: no node is held. A quota costs the same whether it is used or not"
+_OVER = "No more: its nodes are given back"
+_READ_EVENTS = "Read GetPodEvents, or GetJobEvents as long as there are no pods"
+_READ_WHY = "Read ReasonCode and ReasonMessage, then the log and the events of the pods"
+
+_STATUSES = (
+    Explanation(
+        "Creating",
+        _JOB,
+        "The job is accepted and being set up",
+        ("It was created a moment ago", "The service is busy"),
+        ("Look again in some seconds", f"If it stays for minutes: {_READ_EVENTS}"),
+        "later",
+        _NOT_YET,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Queuing",
+        _JOB,
+        "The job waits for machines",
+        (
+            "The instance type is sold out in the region",
+            "The quota is in use by other jobs, or the job's priority is low",
+            "No single node has as much free as one pod asks for",
+        ),
+        (
+            "Look with ListEcsSpecs whether the type is to be had, or at the quota's workloads",
+            "Stop the job and choose another type or region, or ask for less",
+            "With a quota raise the priority: UpdateJob takes it while the job waits",
+        ),
+        "later",
+        _NOT_YET,
+        links=(pages.GET_JOB, pages.QUOTAS),
+        also=("Queueing",),
+    ),
+    Explanation(
+        "Bidding",
+        _JOB,
+        "The job bids for Lingjun spot machines",
+        ("The limit is below the market price", "Few spot machines are offered just now"),
+        ("Wait, raise the spot limit, or stop the job and ask for machines at their full price",),
+        "later",
+        "Not yet: no node is held",
+        links=(pages.GET_JOB, pages.DLC_BILLING),
+    ),
+    Explanation(
+        "EnvPreparing",
+        _JOB,
+        "Nodes are being prepared and the image is being pulled; a pull that fails also stays here",
+        (
+            "The image is large, and this is its first pull on these nodes",
+            "The image cannot be pulled: the status stays, and only the events tell",
+            "A data source or a code source cannot be mounted",
+        ),
+        (
+            f"{_READ_EVENTS}: Back-off pulling image or Failed to pull image means that it will "
+            "not come right by itself",
+            "Stop the job if the image cannot be pulled, and correct the image's address",
+        ),
+        "later",
+        "Count it as billed: nodes are held while they are prepared",
+        links=(pages.GET_JOB, pages.LIST_IMAGES),
+    ),
+    Explanation(
+        "SanityChecking",
+        _JOB,
+        "The nodes are examined before the command starts (EnableSanityCheck)",
+        ("The job asked for it; large jobs take minutes",),
+        ("Look again; leave EnableSanityCheck off for short benchmarks",),
+        "later",
+        "Count it as billed: nodes are held",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Running",
+        _JOB,
+        "The command runs on all of the job's pods",
+        ("Everything started",),
+        ("Follow the log with GetPodLogs; set JobMaxRunningTimeMinutes so that it ends by itself",),
+        "later",
+        _HELD,
+        links=(pages.GET_JOB, pages.DLC_BILLING),
+    ),
+    Explanation(
+        "Restarting",
+        _JOB,
+        "A pod ended and the job starts again; what was measured so far is lost",
+        (
+            "A spot instance was taken back",
+            "A node failed, and fault tolerance is on",
+            "The command ended with an error, and the restart policy allows another try",
+        ),
+        (
+            "Look at RestartTimes, RestartRecord and HistoryPods for what ended and why",
+            "Stop the job if it restarts again and again",
+        ),
+        "later",
+        _HELD,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Stopping",
+        _JOB,
+        "The job was asked to stop and its pods are ending",
+        ("Somebody called StopJob", "The job reached JobMaxRunningTimeMinutes"),
+        ("Look again until it is Stopped: only then is nothing held any more",),
+        "later",
+        "Until its pods have ended",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "SucceededReserving",
+        _JOB,
+        "The command succeeded; its pods are kept for JobReservedMinutes, and cost as before",
+        ("The job asked for its pods to be kept, to look into them",),
+        ("Take the result, and stop the job if you do not need the pods",),
+        "later",
+        "As while running, until the reserved minutes are over",
+        links=(pages.GET_JOB, pages.DLC_BILLING),
+    ),
+    Explanation(
+        "FailedReserving",
+        _JOB,
+        "The command failed; its pods are kept for JobReservedMinutes, and cost as before",
+        ("The job asked for its pods to be kept, to look into the failure",),
+        (_READ_WHY, "Stop the job as soon as the cause is known"),
+        "later",
+        "As while running, until the reserved minutes are over",
+        links=(pages.GET_JOB, pages.DLC_BILLING),
+    ),
+    Explanation(
+        "Succeeded",
+        _JOB,
+        "The command ended with exit code 0",
+        ("It did what it was asked",),
+        ("Take the result, and what you need of the logs",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Failed",
+        _JOB,
+        "The job ended without success",
+        (
+            "The command ended with an exit code other than 0",
+            "A pod ran out of memory",
+            "The image could not be pulled, and the service gave up",
+            "The machines could not be had",
+        ),
+        (_READ_WHY, "Correct the cause and create a new job: a failed one cannot be resumed"),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Stopped",
+        _JOB,
+        "The job was stopped before its command ended",
+        ("Somebody, or a program, called StopJob", "It ran for JobMaxRunningTimeMinutes"),
+        ("Read ReasonMessage for who stopped it; create a new job if it was not meant",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Waiting",
+        _JOB,
+        "The job waits for machines; not in today's list of statuses, and still met",
+        ("The same as Queuing",),
+        ("Treat it as Queuing: look again, within a deadline of your own",),
+        "later",
+        _NOT_YET,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "SubmitFailed",
+        _JOB,
+        "The job could not be handed to the cluster; not in today's list of statuses",
+        ("A part of the job's description is not accepted", "A fault of the service"),
+        ("Read ReasonMessage, correct the job, and create it again",),
+        "never",
+        "No: it never held a node",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Deleted",
+        _JOB,
+        "The job was deleted; not in today's list of statuses",
+        ("Somebody called DeleteJob",),
+        ("Create a new job if it was not meant",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+)
+
+_SUB_STATUSES = (
+    Explanation(
+        "Restarting",
+        "DLC job sub-status",
+        "The job is starting again after a pod ended; RestartTimes counts, such as 1/10",
+        ("A spot instance was taken back", "A node failed", "The command failed"),
+        ("Look at HistoryPods for the pod that ended: SubStatus Evicted means spot",),
+        "later",
+        _HELD,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Normal",
+        "DLC pod sub-status",
+        "Nothing special; an image that cannot be pulled shows Normal too",
+        ("The pod runs, or waits as the others do",),
+        (_READ_EVENTS,),
+        "later",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Evicted",
+        "DLC pod sub-status",
+        "The pod's machine was taken away, and the pod with it",
+        (
+            "A spot instance was taken back",
+            "A job of higher priority needed the quota's resources",
+            "The node ran out of disk or memory",
+        ),
+        (
+            "Measure again: what ran in this pod is lost",
+            "Use instances at their full price for measurements that have to be complete",
+        ),
+        "later",
+        "Until it was taken away",
+        links=(pages.GET_JOB,),
+    ),
+)
+
+_PODS = (
+    Explanation(
+        "Pending",
+        "DLC pod status",
+        "The pod has not started: it waits for a node, for its image, or for its mounts",
+        (
+            "The image is being pulled, or cannot be pulled",
+            "No node is free",
+            "A data source cannot be mounted",
+        ),
+        (_READ_EVENTS,),
+        "later",
+        "From the moment that a node is held for it",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Running",
+        "DLC pod status",
+        "The pod's container runs",
+        ("It started",),
+        ("Follow its log with GetPodLogs",),
+        "later",
+        _HELD,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Succeeded",
+        "DLC pod status",
+        "The pod's command ended with exit code 0",
+        ("It did what it was asked",),
+        ("Look at the job: others of its pods may still run",),
+        "never",
+        "Until the whole job ends",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Failed",
+        "DLC pod status",
+        "The pod's container ended with an error, or could not be started",
+        ("The command failed", "Out of memory", "The machine was taken away"),
+        ("Read its log with GetPodLogs and its events with GetPodEvents",),
+        "never",
+        "Until the whole job ends",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Unknown",
+        "DLC pod status",
+        "The pod's node does not report",
+        ("The node failed or lost its network",),
+        ("Look again in a minute; if it stays, stop the job and create it again",),
+        "later",
+        "Until the job is stopped",
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "Stopped",
+        "DLC pod status",
+        "The pod was ended because its job was stopped",
+        ("Somebody called StopJob",),
+        ("Look at the job's ReasonMessage for who stopped it",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+)
+
+_REASONS = (
+    Explanation(
+        "JobSucceeded",
+        "DLC reason code",
+        "The command ended with exit code 0",
+        ("It did what it was asked",),
+        ("Take the result",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "JobFailed",
+        "DLC reason code",
+        "A pod ended without success",
+        (
+            "The command ended with an exit code other than 0",
+            "Out of memory",
+            "The image could not be pulled",
+        ),
+        (_READ_WHY,),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+    ),
+    Explanation(
+        "JobStoppedByUser",
+        "DLC reason code",
+        "Somebody, or a program with somebody's key, stopped the job",
+        ("StopJob was called", "Stop was pressed in the console"),
+        ("Ask the members of the workspace, or look into ActionTrail for who called StopJob",),
+        "never",
+        _OVER,
+        links=(pages.GET_JOB,),
+        also=("StoppedByUser",),
+        signs=(r"\bjob is stopped by user\b",),
+    ),
+    Explanation(
+        "InvalidParameter",
+        "DLC reason code",
+        "The job was accepted, and then a part of its description turned out not to work",
+        ("A data source, an image or an option that the cluster does not take",),
+        ("Read ReasonMessage, correct the job, and create it again",),
+        "never",
+        _OVER,
+        links=(pages.CREATE_JOB,),
+    ),
+)
+
+ENTRIES: Final = (*_STATUSES, *_SUB_STATUSES, *_PODS, *_REASONS)
