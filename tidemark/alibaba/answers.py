@@ -35,10 +35,12 @@ def redacted(value: Any, name: str = "") -> Any:
     Empty values and references (`env:NAME`) stay: they show that there is none, or where it is.
     """
     if isinstance(value, Mapping):
-        pair = value.get("Key", value.get("Name"))
+        # A name beside its value, as lists of environment variables have them.
+        fields = {str(key).casefold(): each for key, each in value.items()}
+        pair = fields.get("key", fields.get("name"))
+        named = {"value": pair} if isinstance(pair, str) else {}
         return {
-            key: redacted(each, str(pair) if key == "Value" and isinstance(pair, str) else key)
-            for key, each in value.items()
+            key: redacted(each, named.get(str(key).casefold(), key)) for key, each in value.items()
         }
     if isinstance(value, list):
         return [redacted(each, name) for each in value]

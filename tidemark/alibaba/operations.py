@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from tidemark.alibaba.signing import encode
 __all__ = ["JsonObject", "Operation", "Parameter", "flattened", "query_string"]
 
 JsonObject = dict[str, object]
-Parameter = str | int | float | bool | Sequence[object] | Mapping[str, object] | None
+Parameter = str | int | float | bool | datetime | Sequence[object] | Mapping[str, object] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,8 @@ class Operation:
 
 
 def query_string(parameters: Mapping[str, Parameter], *, rpc: bool = False) -> str:
-    """A query: None left out, truth values in lower case, lists joined by commas, objects as JSON.
+    """A query: None left out, truth values in lower case, lists joined by commas, objects as JSON,
+    moments in UTC.
 
     RPC operations get lists and objects flat: `DataDisk.1.Size=40`.
     """
@@ -85,6 +87,8 @@ def flattened(parameters: Mapping[str, object]) -> dict[str, str]:
 def _plain(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, Mapping):
         return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     if isinstance(value, Sequence) and not isinstance(value, str):

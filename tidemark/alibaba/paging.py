@@ -23,30 +23,33 @@ async def all_items(
     operation: Operation,
     *,
     items: str,
-    key: str,
+    key: str | tuple[str, ...],
     query: Mapping[str, Parameter] | None = None,
     parts: Mapping[str, str] | None = None,
     page_size: int = 100,
+    number_name: str = "PageNumber",
 ) -> list[JsonObject]:
     """The items of every page, each once: what moves between pages while they are read is seen
-    twice by the service's count and is told apart by `key`.
+    twice by the service's count and is told apart by `key`, a field or several together.
 
     Ends at an empty page, at the total that the service gives, or at a page that brings nothing
-    new.
+    new. `number_name` is what the operation calls the number of a page.
     """
-    found: dict[str, JsonObject] = {}
+    keys = (key,) if isinstance(key, str) else key
+    found: dict[tuple[str, ...], JsonObject] = {}
     for number in range(1, MOST_PAGES + 1):
         document = await channel.call(
             operation,
             parts=parts,
-            query={**(query or {}), "PageNumber": number, "PageSize": page_size},
+            query={**(query or {}), number_name: number, "PageSize": page_size},
         )
         page = page_of(document, items)
         before = len(found)
         for item in page:
-            found.setdefault(str(item.get(key)), item)
+            found.setdefault(tuple(str(item.get(each)) for each in keys), item)
         total = document.get("TotalCount")
-        ended = total is not None and str(total).isdigit() and number * page_size >= int(str(total))
+        # By what came, since pages may be smaller than was asked for.
+        ended = total is not None and str(total).isdigit() and len(found) >= int(str(total))
         if not page or ended or len(found) == before:
             break
     return list(found.values())
