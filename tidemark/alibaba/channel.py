@@ -95,7 +95,10 @@ def new_http_client(
 
 
 class Channel(ABC):
-    """Calls operations, one attempt after another, and answers with their JSON object."""
+    """Calls operations, one attempt after another, and answers with their JSON object.
+
+    `http` is the pool of connections; what is sent through it directly is not signed.
+    """
 
     def __init__(
         self,
@@ -110,7 +113,7 @@ class Channel(ABC):
         self.settings = settings or ChannelSettings()
         self.clock: Clock = clock or SystemClock()
         self._draw = draw or random.Random()
-        self._http = new_http_client(self.settings, transport)
+        self.http = new_http_client(self.settings, transport)
         self._paces: dict[str, Pace] = {}
         self._skew_s = 0.0
 
@@ -217,7 +220,7 @@ class Channel(ABC):
         host = urlsplit(target.base_url).netloc
         begun = self.clock.monotonic()
         try:
-            answer = await self._http.send(request, auth=self.auth(operation))
+            answer = await self.http.send(request, auth=self.auth(operation))
         except _NEVER_SENT as error:
             raise self._unanswered(operation, host, error, sent=False) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -254,7 +257,7 @@ class Channel(ABC):
         headers = {"x-acs-action": operation.action, "x-acs-version": operation.product.version}
         if content:
             headers["content-type"] = "application/json; charset=utf-8"
-        return self._http.build_request(
+        return self.http.build_request(
             operation.method, target.url, headers=headers, content=content or None
         )
 
@@ -281,7 +284,7 @@ class Channel(ABC):
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._http.aclose()
+        await self.http.aclose()
 
     async def __aenter__(self) -> Self:
         return self

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from tidemark.alibaba.answers import Request
 from tidemark.alibaba.operations import JsonObject
-from tidemark.plan.problems import Problem, refusals
+from tidemark.plan.problems import Problem, refusal, refusals
 from tidemark.plan.secrets import SecretRef
 
 __all__ = [
@@ -85,6 +85,17 @@ class QuotaShare(Request):
     shared_memory: Quantity | None = Field(None, examples=["8Gi"])
 
 
+def _kind_of_machine(value: Any) -> str:
+    given = value if isinstance(value, dict) else getattr(value, "model_fields_set", {})
+    return "EcsInstance" if {"EcsSpec", "ecs_spec"} & set(given) else "QuotaShare"
+
+
+Resources = Annotated[
+    Annotated[EcsInstance, Tag("EcsInstance")] | Annotated[QuotaShare, Tag("QuotaShare")],
+    Discriminator(_kind_of_machine),
+]
+
+
 class PrivateRegistry(Request):
     """Access to a registry that asks for a name and password; both may be references."""
 
@@ -99,11 +110,23 @@ class JobSpec(Request):
     type: str = Field("Worker", min_length=1, description="Role", examples=["Worker"])
     image: str = Field(min_length=1, description="Image URI")
     pod_count: int = Field(1, ge=1, le=1000, description="Pods of this role")
-    resources: EcsInstance | QuotaShare = Field(description="Instance type, or share of a quota")
+    resources: Resources = Field(description="Instance type, or share of a quota")
     image_config: PrivateRegistry | None = None
     restart_policy: RestartPolicy | None = None
     user_command: str | None = Field(None, min_length=1)
     more: JsonObject = Field({}, description="Further documented fields, as they are sent")
+
+    @field_validator("resources", mode="before")
+    @classmethod
+    def _one_kind(cls, value: Any) -> Any:
+        share = {"CPU", "GPU", "GPUType", "Memory", "SharedMemory"}
+        share |= {"cpu", "gpu", "gpu_type", "memory", "shared_memory"}
+        if isinstance(value, dict) and {"EcsSpec", "ecs_spec"} & set(value) and share & set(value):
+            raise refusal(
+                "is both an instance type and a share of a quota",
+                "Give ecs_spec for the public pool, or cpu, memory and gpu of a quota",
+            )
+        return value
 
     def body(self) -> JsonObject:
         """The JobSpec that is sent."""
@@ -128,9 +151,7 @@ class CreateJob(Request):
         examples=["bench-1"],
     )
     job_type: JobType = Field("PyTorchJob", description="Framework")
-    user_command: str = Field(
-        min_length=1, pattern=r"\S", description="What the shell runs", examples=["nvidia-smi"]
-    )
+    user_command: str = Field(description="What the shell runs", examples=["nvidia-smi"])
     job_specs: list[JobSpec] = Field(min_length=1, description="Roles and their machines")
     workspace_id: str = Field(pattern=r"^\S+$", description="Workspace", examples=["268"])
     resource_id: str | None = Field(None, min_length=1, description="Quota; none: public pool")
@@ -148,6 +169,13 @@ class CreateJob(Request):
     credential_config: JsonObject | None = None
     accessibility: Literal["PUBLIC", "PRIVATE"] | None = None
     description: str | None = None
+
+    @field_validator("user_command")
+    @classmethod
+    def _some_command(cls, value: str) -> str:
+        if not value.strip():
+            raise refusal("is empty", "Give the command that the job runs")
+        return value
 
     @model_validator(mode="after")
     def _one_pool(self) -> Self:
