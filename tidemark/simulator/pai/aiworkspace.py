@@ -13,7 +13,7 @@ from tidemark.simulator.pai.phases import Phase, at
 from tidemark.simulator.pai.wire import Call, Route, Service, refuse
 from tidemark.simulator.pai.world import World
 
-__all__ = ["WORKSPACES", "AiWorkSpace", "Workspace"]
+__all__ = ["AiWorkSpace", "Workspace"]
 
 _VERSION = "2021-02-04"
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{2,22}\Z")
@@ -34,9 +34,6 @@ class Workspace:
     environments: tuple[str, ...] = ("prod",)
 
 
-WORKSPACES = (Workspace("268", "default_workspace", True, "The workspace of this account."),)
-
-
 @dataclass(frozen=True, slots=True)
 class _Known:
     workspace: Workspace
@@ -50,14 +47,15 @@ class AiWorkSpace(Service):
     """Images, which never change, and workspaces, which can be created.
 
     `workspaces` are there from the start: none, one, or several, at most one of them the default
-    one. A new one is INITIALIZING for `initializing_s`, then ENABLED, or with `failing` FAILURE.
+    one; if they are not given, a default one alone. A new one is INITIALIZING for
+    `initializing_s`, then ENABLED, or with `failing` FAILURE.
     """
 
     def __init__(
         self,
         world: World,
         now_s: float,
-        workspaces: tuple[Workspace, ...] = WORKSPACES,
+        workspaces: tuple[Workspace, ...] | None = None,
         images: tuple[OfficialImage, ...] = IMAGES,
         *,
         initializing_s: float = 5.0,
@@ -65,7 +63,8 @@ class AiWorkSpace(Service):
     ) -> None:
         self._world = world
         self._began_s = now_s
-        self._given = workspaces
+        only = Workspace(world.default_workspace_id, "default_workspace", True, "Of this account.")
+        self._given = (only,) if workspaces is None else workspaces
         self._images = images
         self._initializing_s = initializing_s
         self._outcome = "FAILURE" if failing else "ENABLED"

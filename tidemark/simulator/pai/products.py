@@ -3,20 +3,46 @@
 from __future__ import annotations
 
 from tidemark.clock import Clock
+from tidemark.simulator.pai.aiworkspace import AiWorkSpace, Workspace
 from tidemark.simulator.pai.bill import Bill
 from tidemark.simulator.pai.eas_benchmarks import EasBenchmarks
+from tidemark.simulator.pai.eas_deployed import SERVICES, DeployedService
 from tidemark.simulator.pai.eas_services import EasServices
 from tidemark.simulator.pai.ecs import EcsPrices
 from tidemark.simulator.pai.gateway import EasGateway
+from tidemark.simulator.pai.paistudio import PaiStudio
 from tidemark.simulator.pai.wire import Service
+from tidemark.simulator.pai.workloads import Jobs, WorkloadDocuments
 from tidemark.simulator.pai.world import World
 
 __all__ = ["services"]
 
 
-def services(world: World, clock: Clock, dlc: object, *, bill: Bill) -> list[Service]:  # noqa: ARG001
-    """All services of one simulated cloud but DLC. What they charge for goes on the bill."""
-    eas = EasServices(world, clock.time())
+def services(
+    world: World,
+    clock: Clock,
+    dlc: Jobs,
+    *,
+    bill: Bill,
+    deployed: tuple[DeployedService, ...] = SERVICES,
+    workspaces: tuple[Workspace, ...] | None = None,
+) -> list[Service]:
+    """All services of one simulated cloud but DLC. What they charge for goes on the bill.
+
+    `deployed` and `workspaces` are there from the start; by default two services and the default
+    workspace. ECS prices and benchmark tasks can be scripted: `EcsPrices.script`,
+    `EasBenchmarks.script`.
+    """
+    now_s = clock.time()
+    eas = EasServices(world, now_s, deployed)
     bill.add_provider(eas.bill_lines)
     benchmarks = EasBenchmarks(world, eas, clock)
-    return [EcsPrices(world), eas, benchmarks, EasGateway(world, benchmarks)]
+    return [
+        AiWorkSpace(world, now_s, workspaces),
+        eas,
+        benchmarks,
+        EasGateway(world, benchmarks),
+        EcsPrices(world),
+        PaiStudio(world, clock, dlc),
+        WorkloadDocuments(world, clock, dlc),
+    ]

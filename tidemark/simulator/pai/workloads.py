@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from tidemark.clock import Clock
 from tidemark.simulator.pai.job import Job
 from tidemark.simulator.pai.phases import instant
-from tidemark.simulator.pai.wire import Call, Route, Service, refuse
+from tidemark.simulator.pai.wire import Call, Route, Service, WireError, refuse
 from tidemark.simulator.pai.world import World
 
 __all__ = ["Jobs", "Workload", "WorkloadDocuments", "job_workload"]
@@ -144,7 +144,7 @@ class WorkloadDocuments(Service):
             if document["WorkloadId"] == call.path["WorkloadId"]:
                 return document
         workload_id = call.path["WorkloadId"]
-        refuse(404, "Workload.NotFound", f"Workload {workload_id} is not found.")
+        raise WireError(404, "Workload.NotFound", f"Workload {workload_id} is not found.")
 
     def list_workloads(self, call: Call) -> dict[str, Any]:
         """ListWorkloads: those whose fields are what the query says; without one, all."""
