@@ -12,11 +12,12 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-e2e drill-sweep truth overhead bench-verify lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep truth overhead bench-verify lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
+	@echo "make test-contract  the official SDKs against the simulated services, and ours beside them"
 	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
@@ -80,6 +81,13 @@ test-e2e: setup $(VENV)/e2e
 		command -v google-chrome || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
 	$(BIN)/python -m pytest --timeout 600 tests/e2e
 
+test-contract: $(VENV)/contract
+	$(BIN)/python -m pytest --timeout 300 tests/contract
+
+$(VENV)/contract: $(VENV)/ready requirements/contract.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/contract.txt
+	@touch $@
+
 $(VENV)/e2e: $(VENV)/ready requirements/e2e.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/e2e.txt
 	@touch $@
@@ -93,12 +101,15 @@ lint: $(VENV)/ready
 lock: $(VENV)/ready
 	echo uv | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-header --no-annotate --output-file requirements/bootstrap.txt
-	$(BIN)/uv pip compile pyproject.toml --group dev --all-extras --quiet --upgrade --universal \
+	$(BIN)/uv pip compile pyproject.toml --group dev --extra simulator --quiet --upgrade --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file requirements/project.txt
 	$(BIN)/uv pip compile --group pyproject.toml:e2e --constraint requirements/project.txt --quiet \
 		--upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --output-file requirements/e2e.txt
+	$(BIN)/uv pip compile --group pyproject.toml:contract --constraint requirements/project.txt --quiet \
+		--upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+		--no-annotate --output-file requirements/contract.txt
 	echo genai-bench==0.0.5 | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file tidemark/engines/locks/genai-bench-0.0.5.txt
