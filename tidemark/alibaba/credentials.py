@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-__all__ = ["CredentialSource", "Credentials", "StaticCredentials"]
+from tidemark.alibaba.credential_values import key_text
+from tidemark.alibaba.errors import CredentialError
+
+__all__ = ["BearerKey", "CredentialSource", "Credentials", "StaticCredentials"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +17,8 @@ class Credentials:
     """An access key, and for temporary ones the token and the moment they end.
 
     `expires_at_s` is in seconds since 1970-01-01 UTC, None for keys that do not expire.
-    `provider` names the kind of source, as the header `x-acs-credentials-provider` does.
+    `provider` names the kind of source, as the header `x-acs-credentials-provider` does, `origin`
+    the place, for people: a variable, a profile of a file, a host.
     """
 
     access_key_id: str = field(repr=False)
@@ -21,6 +26,7 @@ class Credentials:
     security_token: str | None = field(default=None, repr=False)
     expires_at_s: float | None = None
     provider: str = "static_ak"
+    origin: str = "given"
 
     @property
     def fingerprint(self) -> str:
@@ -60,3 +66,22 @@ class StaticCredentials:
 
     def renew(self) -> None:
         """Nothing to renew."""
+
+
+@dataclass(frozen=True, slots=True)
+class BearerKey:
+    """An API key that is sent as it is, for the gateway form: `Authorization: Bearer KEY`."""
+
+    value: str = field(repr=False)
+
+    @classmethod
+    def from_environment(
+        cls, environ: Mapping[str, str], name: str = "DASHSCOPE_API_KEY"
+    ) -> BearerKey:
+        """The key in the variable `name`.
+
+        Raises CredentialError, without the value, when it is not set or no key.
+        """
+        if not environ.get(name):
+            raise CredentialError("is not set", name, f"Run: export {name}=KEY")
+        return cls(key_text(environ[name], name))
