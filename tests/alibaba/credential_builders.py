@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from tidemark.alibaba.credential_sources import default_chain
 from tidemark.alibaba.credentials import Credentials, CredentialSource
@@ -71,14 +72,14 @@ def temporary(expiration: str, suffix: str = "", **changes: object) -> dict[str,
 
 @dataclass
 class Service:
-    """An HTTP server that says the same to all: what it was asked, and what it answers."""
+    """An HTTP server: what it was asked, and what it answers, the same to all but by `bodies`."""
 
     url: str = ""
     status: int = 200
     body: bytes = b"{}"
     headers: tuple[str, ...] = ()
+    bodies: dict[str, bytes] = field(default_factory=dict)  # by path
     requests: list[str] = field(default_factory=list)  # heads, as they were sent
-    held: asyncio.Event | None = None  # an answer waits for it
 
     def says(self, document: object, status: int = 200) -> None:
         self.body, self.status = json.dumps(document).encode(), status
@@ -91,12 +92,12 @@ async def service() -> AsyncIterator[Service]:
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            told.requests.append((await reader.readuntil(b"\r\n\r\n")).decode())
-            if told.held is not None:
-                await told.held.wait()
-            lines = [f"HTTP/1.1 {told.status} X", f"content-length: {len(told.body)}"]
+            asked = (await reader.readuntil(b"\r\n\r\n")).decode()
+            told.requests.append(asked)
+            body = told.bodies.get(urlsplit(asked.split(" ")[1]).path, told.body)
+            lines = [f"HTTP/1.1 {told.status} X", f"content-length: {len(body)}"]
             head = "\r\n".join([*lines, "connection: close", *told.headers])
-            writer.write(head.encode() + b"\r\n\r\n" + told.body)
+            writer.write(head.encode() + b"\r\n\r\n" + body)
             await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections.abc import AsyncIterator
 from urllib.parse import parse_qsl, urlsplit
@@ -166,6 +167,25 @@ async def test_credentials_in_the_clear_go_through_no_proxy(
     monkeypatch.delenv("no_proxy", raising=False)
     server.says(temporary(SOON))
     assert await chain({URI: f"{server.url}{PATH}"}).credentials()
+
+
+async def test_no_log_has_a_key_in_it(server: Service, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.says(temporary(SOON))
+    await chain({URI: f"{server.url}{PATH}"}).credentials()
+    profile = {
+        "name": "default",
+        "mode": "RamRoleArn",
+        "access_key_id": KEY_ID,
+        "access_key_secret": SECRET,
+        "sts_token": TOKEN,
+        "ram_role_arn": ROLE,
+    }
+    server.says({"Credentials": temporary(SOON)})
+    await chain({}, {CLI: cli_file(profile)}, sts_url=server.url).credentials()
+    assert "credentials from" in caplog.text
+    assert SECRET not in caplog.text
+    assert TOKEN not in caplog.text
 
 
 def asked_of(server: Service) -> tuple[dict[str, str], dict[str, str]]:
