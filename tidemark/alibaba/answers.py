@@ -38,7 +38,7 @@ def redacted(value: Any, name: str = "") -> Any:
         # A name beside its value, as lists of environment variables have them.
         fields = {str(key).casefold(): each for key, each in value.items()}
         pair = fields.get("key", fields.get("name"))
-        named = {"value": str(pair)} if isinstance(pair, str) else {}
+        named: dict[str, str] = {"value": pair} if isinstance(pair, str) else {}
         return {
             key: redacted(each, named.get(str(key).casefold(), key)) for key, each in value.items()
         }
