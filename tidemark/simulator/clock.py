@@ -76,14 +76,26 @@ class VirtualClock:
 
 
 class ScaledClock:
-    """A clock that runs `speed` times as fast as this machine's, from `start_s` on."""
+    """A clock that runs `speed` times as fast as this machine's, from `start_s` on.
+
+    The speed may be changed at any moment; time goes on from where it was.
+    """
 
     def __init__(self, speed: float, start_s: float | None = None) -> None:
-        if not speed > 0:
-            raise ValueError("speed must be above 0")
-        self.speed = speed
-        self._origin = time.monotonic()
+        self._speed = _above_zero(speed)
         self._start = time.time() if start_s is None else start_s
+        self._passed = 0.0  # on this clock, up to the moment `_since` of this machine's
+        self._since = time.monotonic()
+        self._sleepers: set[asyncio.Future[None]] = set()
+
+    @property
+    def speed(self) -> float:
+        """How many of its seconds pass in one of this machine's."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, speed: float) -> None:
+        self._change(_above_zero(speed), 0.0)
 
     def time(self) -> float:
         """Seconds since 1970-01-01 UTC."""
@@ -91,8 +103,37 @@ class ScaledClock:
 
     def monotonic(self) -> float:
         """Seconds of this clock since it was made."""
-        return (time.monotonic() - self._origin) * self.speed
+        return self._passed + (time.monotonic() - self._since) * self._speed
+
+    def advance(self, seconds: float) -> None:
+        """Skip so many seconds, and wake whoever waited for a moment that has come."""
+        if seconds < 0:
+            raise ValueError("a clock is not set back")
+        self._change(self._speed, seconds)
 
     async def sleep(self, seconds: float) -> None:
         """Return when `seconds` have passed on this clock."""
-        await asyncio.sleep(max(seconds, 0.0) / self.speed)
+        until = self.monotonic() + seconds
+        await asyncio.sleep(0)
+        while (left := until - self.monotonic()) > 0:
+            changed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._sleepers.add(changed)
+            try:
+                await asyncio.wait((changed,), timeout=left / self._speed)
+            finally:
+                self._sleepers.discard(changed)
+
+    def _change(self, speed: float, skipped: float) -> None:
+        now = time.monotonic()
+        self._passed += (now - self._since) * self._speed + skipped
+        self._since, self._speed = now, speed
+        # Each works out anew how long it has to wait.
+        for sleeper in self._sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+
+
+def _above_zero(speed: float) -> float:
+    if not speed > 0:
+        raise ValueError("speed must be above 0")
+    return speed

@@ -1,4 +1,4 @@
-"""An endpoint in a process of its own, for as long as a block of code needs it."""
+"""A simulator in a process of its own, for as long as a block of code needs it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,20 @@ import select
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
 from tidemark.errors import ConfigError
+
+__all__ = ["EndpointProcess", "SimulatorProcess", "endpoint_process", "simulator_process"]
 
 _START_LIMIT_S = 30.0
 _STOP_LIMIT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class EndpointProcess:
-    """A running endpoint: where it listens, and its process."""
+class SimulatorProcess:
+    """A running simulator: where it listens, and its process."""
 
     url: str
     port: int
@@ -27,16 +29,26 @@ class EndpointProcess:
     process: subprocess.Popen[str]
 
 
-@contextmanager
+EndpointProcess = SimulatorProcess
+
+
 def endpoint_process(
     *options: str, environ: Mapping[str, str] | None = None
-) -> Iterator[EndpointProcess]:
-    """Start `python -m tidemark.simulator.endpoint` with these options; stop it at the end.
+) -> AbstractContextManager[SimulatorProcess]:
+    """An endpoint: `python -m tidemark.simulator.endpoint` with these options."""
+    return simulator_process("tidemark.simulator.endpoint", *options, environ=environ)
+
+
+@contextmanager
+def simulator_process(
+    module: str, *options: str, environ: Mapping[str, str] | None = None
+) -> Iterator[SimulatorProcess]:
+    """Start `python -m MODULE` with these options; stop it at the end.
 
     It also ends when this process does. Raises ConfigError when it does not get
     ready, with what it said.
     """
-    command = [sys.executable, "-m", "tidemark.simulator.endpoint", *options]
+    command = [sys.executable, "-m", module, *options]
     process = subprocess.Popen(
         [*command, "--parent-pid", str(os.getpid())],
         stdin=subprocess.DEVNULL,
@@ -52,9 +64,9 @@ def endpoint_process(
         if not line:
             process.kill()
             said = process.communicate()[1].strip()
-            raise ConfigError(f"the endpoint did not start: {said}", " ".join(options))
+            raise ConfigError(f"the simulator did not start: {said}", " ".join(options))
         told = json.loads(line)
-        yield EndpointProcess(told["url"], told["port"], told["pid"], process)
+        yield SimulatorProcess(told["url"], told["port"], told["pid"], process)
     finally:
         process.terminate()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Account", "Accounts"]
+__all__ = ["SIMULATOR", "Account", "Accounts"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,26 +6,28 @@ where it names one. `/_simulator/…` is for whoever runs it.
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from starlette.types import ASGIApp
-
 from tidemark.clock import Clock, SystemClock
 from tidemark.simulator.clock import VirtualClock
 from tidemark.simulator.pai.accounts import Account, Accounts
+from tidemark.simulator.pai.admin import PREFIX, Admin
+from tidemark.simulator.pai.answers import affected, done, failure, lost, refusal
 from tidemark.simulator.pai.asgi import Application
 from tidemark.simulator.pai.asked import Answer, Asked
 from tidemark.simulator.pai.bill import Bill
 from tidemark.simulator.pai.dlc import DlcService
-from tidemark.simulator.pai.job_request import JobRequest
-from tidemark.simulator.pai.job_script import JobScript
+from tidemark.simulator.pai.execute import Commands
 from tidemark.simulator.pai.products import services
 from tidemark.simulator.pai.router import Router
+from tidemark.simulator.pai.rules import Rules
+from tidemark.simulator.pai.scenario import CallEffect, Scenario
+from tidemark.simulator.pai.seen import Seen
 from tidemark.simulator.pai.signatures import Signatures
+from tidemark.simulator.pai.transport import SimulatorTransport
 from tidemark.simulator.pai.wire import Call, Route, Service, WireError
 from tidemark.simulator.pai.world import World
 
@@ -37,7 +39,9 @@ class PaiSimulator:
 
     signature_clock: by which the time of signatures and the end of temporary keys is judged. By
     default a VirtualClock given as `clock`, which its callers share, else this machine's time.
-    `app` is the ASGI application.
+    execute: run the commands of running jobs for real, with the variables named by `inherit`.
+    sorts_specs: let ListEcsSpecs sort by CPU and GPU. `app` is the ASGI application.
+    Raises ConfigError when commands cannot run by this clock.
     """
 
     def __init__(
@@ -48,6 +52,10 @@ class PaiSimulator:
         accounts: Sequence[Account] | None = None,
         bearer_keys: Sequence[str] = ("sk-simulator",),
         signature_clock: Clock | None = None,
+        scenario: Scenario | None = None,
+        execute: bool = False,
+        inherit: Sequence[str] = (),
+        sorts_specs: bool = False,
     ) -> None:
         self.world = world or World()
         self.clock: Clock = clock or SystemClock()
@@ -55,17 +63,37 @@ class PaiSimulator:
         if signature_clock is None:
             signature_clock = self.clock if isinstance(self.clock, VirtualClock) else SystemClock()
         self._signatures = Signatures(self.accounts, signature_clock, bearer_keys)
+        self._commands = Commands(self.clock, inherit=inherit) if execute else None
+        self._rules = Rules(scenario or Scenario())
         self._bill = Bill(self.world.currency)
-        self.dlc = DlcService(self.world, self._bill, self._script)
+        self._seen = Seen()
+        self._admin = Admin(self)
+        self.dlc = DlcService(
+            self.world,
+            self._bill,
+            lambda name: self._rules.script(name),
+            runs_commands=execute,
+            sorts_specs=sorts_specs,
+        )
         self.services: list[Service] = [
             self.dlc,
             *services(self.world, self.clock, self.dlc, bill=self._bill),
         ]
-        self.app: ASGIApp = Application(self)
         self._router = Router(route for service in self.services for route in service.routes())
+        self.app = Application(self)
 
-    def _script(self, request: JobRequest) -> JobScript:  # noqa: ARG002
-        return JobScript()
+    def transport(self) -> SimulatorTransport:
+        """For an httpx.AsyncClient in this process: no network, and losses as one has them."""
+        return SimulatorTransport(self.app)
+
+    @property
+    def scenario(self) -> Scenario:
+        """The rules in force."""
+        return self._rules.scenario
+
+    def play(self, scenario: Scenario) -> None:
+        """Put other rules in force, with fresh counts. Jobs keep the life they were given."""
+        self._rules = Rules(scenario)
 
     def state(self) -> dict[str, Any]:
         """What every service holds, as JSON."""
@@ -82,44 +110,70 @@ class PaiSimulator:
         """What all of it comes to up to now, in the world's currency."""
         return self._bill.total(self.clock.time())
 
-    async def answer(self, asked: Asked) -> Answer:
+    def requests(self) -> list[dict[str, Any]]:
+        """The calls that came, without secrets."""
+        return self._seen.as_list()
+
+    def look(self) -> None:
+        """See to the commands that run. A server calls it many times a second."""
+        if self._commands is not None:
+            self._commands.look(self.dlc.jobs)
+
+    def close(self) -> None:
+        """End the commands that run."""
+        if self._commands is not None:
+            self._commands.close()
+
+    def answer(self, asked: Asked) -> Answer:
         """Do what is asked, or refuse it."""
+        self.look()
+        if asked.raw_path.startswith(PREFIX):
+            return self._admin.answer(asked)
         request_id = str(uuid.uuid4()).upper()
-        headers = {"x-acs-request-id": request_id}
+        region = asked.region(self.world.default_region)
+        now_s = self.clock.time()
+        action, effect = asked.header("x-acs-action"), None
         try:
             route, path = self._router.find(asked)
-            account_id = self._account(route, asked)
-            call = Call(
-                action=route.action,
-                version=route.version,
-                method=asked.method,
-                path=path,
-                query=dict(asked.parameters),
-                body=asked.body,
-                region=asked.region(self.world.default_region),
-                account_id=account_id,
-                now_s=self.clock.time(),
-                request_id=request_id,
-            )
-            document = {**route.handler(call), "RequestId": request_id}
-            return Answer(200, _json(document), headers)
+            action = route.action
+            effect = self._rules.effect(action, asked.method)
+            answer = self._carry(asked, route, path, effect, request_id, region, now_s)
         except WireError as error:
-            document = {
-                "Code": error.code,
-                "Message": error.message,
-                "RequestId": request_id,
-                "HostId": asked.header("host"),
-                "Recommend": f"https://api.aliyun.com/troubleshoot?q={error.code}",
-                **error.extra,
-            }
-            return Answer(error.status, _json(document), {**headers, **error.headers})
+            answer = refusal(error, asked, request_id)
+        answer = affected(answer, effect, request_id)
+        self._seen.add(asked, answer, at_s=now_s, action=action, region=region)
+        return answer
 
-    def _account(self, route: Route, asked: Asked) -> str | None:
+    def _carry(
+        self,
+        asked: Asked,
+        route: Route,
+        path: Mapping[str, str],
+        effect: CallEffect | None,
+        request_id: str,
+        region: str,
+        now_s: float,
+    ) -> Answer:
+        if effect is not None and effect.lost == "request":
+            return lost(request_id, reached=False)
+        account_id = None
         if route.bearer:
             self._signatures.check_bearer(asked)
-            return None
-        return self._signatures.check(asked)
-
-
-def _json(document: Mapping[str, Any]) -> bytes:
-    return json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode()
+        else:
+            account_id = self._signatures.check(asked)
+        instead = failure(effect, request_id) if effect is not None else None
+        if instead is not None:
+            return instead
+        call = Call(
+            action=route.action,
+            version=route.version,
+            method=asked.method,
+            path=path,
+            query=dict(asked.parameters),
+            body=asked.body,
+            region=region,
+            account_id=account_id,
+            now_s=now_s,
+            request_id=request_id,
+        )
+        return done(route.handler(call), request_id)

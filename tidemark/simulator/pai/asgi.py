@@ -2,31 +2,47 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 
 from starlette.types import Receive, Scope, Send
 
+from tidemark.clock import Clock
 from tidemark.simulator.pai.asked import Answer, Asked
 
-__all__ = ["Answerer", "Application", "Lost"]
+__all__ = ["IN_PROCESS", "Answerer", "Application", "Lost"]
 
 _MOST_BODY_BYTES = 16 * 1024 * 1024
-LOSSES = "tidemark.losses"
+_LOOK_S = 0.05
+# In the scope's extensions: the caller is in this process, and told of losses by exceptions.
+IN_PROCESS = "tidemark.in_process"
 
 
 class Lost(Exception):
-    """No answer comes, for callers in the same process; `reached` tells whether it was done."""
+    """No answer comes, for callers in the same process: `reached` tells whether it was done,
+    `late` whether it is only later than the caller waits."""
 
-    def __init__(self, reached: bool) -> None:
-        super().__init__(reached)
+    def __init__(self, *, reached: bool, late: bool = False) -> None:
+        super().__init__(reached, late)
         self.reached = reached
+        self.late = late
 
 
 class Answerer(Protocol):
-    """Whoever knows what to answer."""
+    """Whoever knows what to answer, and has the clock that it may be late by."""
 
-    async def answer(self, asked: Asked) -> Answer:
+    clock: Clock
+
+    def answer(self, asked: Asked) -> Answer:
         """Do what is asked, or refuse it."""
+        ...
+
+    def look(self) -> None:
+        """See to what goes on between calls."""
+        ...
+
+    def close(self) -> None:
+        """End what goes on."""
         ...
 
 
@@ -39,18 +55,46 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or the server's start and end."""
         if scope["type"] == "lifespan":
-            await _live(receive, send)
+            await self._live(receive, send)
             return
         if scope["type"] != "http":
             raise RuntimeError(f"the simulator speaks HTTP, not {scope['type']}")
-        asked = await _asked(scope, receive)
-        if asked is None:
+        body = await _body(receive)
+        if body is None:
+            return
+        if len(body) > _MOST_BODY_BYTES:
             await _send(send, Answer(413, b"", {}))
             return
-        answer = await self._answerer.answer(asked)
-        if answer.lost and LOSSES in (scope.get("extensions") or {}):
-            raise Lost(answer.reached)
+        asked = _asked(scope, body)
+        answer = self._answerer.answer(asked)
+        caller = (scope.get("extensions") or {}).get(IN_PROCESS)
+        patience_s = caller["patience_s"] if caller else None
+        if patience_s is not None and answer.late_s > patience_s:
+            await self._answerer.clock.sleep(patience_s)
+            raise Lost(reached=answer.reached, late=True)
+        if answer.late_s:
+            await self._answerer.clock.sleep(answer.late_s)
+        if answer.lost and caller:
+            raise Lost(reached=answer.reached)
         await _send(send, answer)
+
+    async def _live(self, receive: Receive, send: Send) -> None:
+        looking: asyncio.Task[None] | None = None
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                looking = asyncio.create_task(self._look())
+            elif looking is not None:
+                looking.cancel()
+                self._answerer.close()
+            await send({"type": f"{message['type']}.complete"})
+            if message["type"] == "lifespan.shutdown":
+                return
+
+    async def _look(self) -> None:
+        while True:
+            self._answerer.look()
+            await asyncio.sleep(_LOOK_S)
 
 
 async def _send(send: Send, answer: Answer) -> None:
@@ -71,16 +115,20 @@ async def _send(send: Send, answer: Answer) -> None:
         await send({"type": "http.response.body", "body": answer.body})
 
 
-async def _asked(scope: Scope, receive: Receive) -> Asked | None:
-    """The request, None for one that is too long."""
+async def _body(receive: Receive) -> bytes | None:
+    """The body, cut when it is too long; None if the client went before all was there."""
     body = bytearray()
     more = True
-    while more:
+    while more and len(body) <= _MOST_BODY_BYTES:
         message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
         body += message.get("body", b"")
         more = message.get("more_body", False)
-        if len(body) > _MOST_BODY_BYTES:
-            return None
+    return bytes(body)
+
+
+def _asked(scope: Scope, body: bytes) -> Asked:
     headers: dict[str, str] = {}
     for raw_name, raw_value in scope["headers"]:
         name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
@@ -91,13 +139,6 @@ async def _asked(scope: Scope, receive: Receive) -> Asked | None:
         raw_path=raw_path.decode("latin-1").partition("?")[0],
         raw_query=scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=bytes(body),
+        body=body,
+        client=(scope.get("client") or ("",))[0],
     )
-
-
-async def _live(receive: Receive, send: Send) -> None:
-    while True:
-        message = await receive()
-        await send({"type": f"{message['type']}.complete"})
-        if message["type"] == "lifespan.shutdown":
-            return

@@ -14,13 +14,15 @@ _REGION = re.compile(r"(?:ap|cn|eu|me|na|sa|us)-[a-z]+(?:-[a-z0-9]+)*")
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Method, path and query percent-encoded as on the wire, headers by lower-case name, body."""
+    """Method, path and query percent-encoded as on the wire, headers by lower-case name, body,
+    and the address of the client."""
 
     method: str
     raw_path: str
     raw_query: str
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    client: str = ""
 
     def header(self, name: str) -> str:
         """A header's value, empty if absent."""
@@ -46,10 +48,12 @@ class Asked:
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What is sent back. One that is `lost` breaks off, and the connection with it; `reached`
-    says whether what was asked was done before."""
+    says whether what was asked was done before. It is sent `late_s` seconds of the simulator's
+    clock after it was made."""
 
     status: int
     body: bytes = field(repr=False)
     headers: Mapping[str, str]
     lost: bool = False
     reached: bool = True
+    late_s: float = 0.0

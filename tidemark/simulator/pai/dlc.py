@@ -11,7 +11,7 @@ from tidemark.simulator.pai.job_events import Event, events, output
 from tidemark.simulator.pai.job_life import TERMINAL
 from tidemark.simulator.pai.job_listing import listed
 from tidemark.simulator.pai.job_metrics import METRIC_TYPES, pod_metrics, step_s
-from tidemark.simulator.pai.job_request import JobRequest, job_request
+from tidemark.simulator.pai.job_request import job_request
 from tidemark.simulator.pai.job_script import JobScript
 from tidemark.simulator.pai.job_views import job_item, job_view
 from tidemark.simulator.pai.phases import parse_instant
@@ -31,15 +31,16 @@ _WAITING = ("Creating", "Queuing", "EnvPreparing")
 class DlcService(Service):
     """All jobs of all regions.
 
-    `script` gives each new job its life. `runs_commands`: a real command decides how a job ends.
-    `sorts_specs`: ListEcsSpecs takes `SortBy` CPU and GPU, which the service documents and refuses.
+    `script` gives each new job its life, by its name. `runs_commands`: a real command decides
+    how a job ends. `sorts_specs`: ListEcsSpecs takes `SortBy` CPU and GPU, which the service
+    documents and refuses.
     """
 
     def __init__(
         self,
         world: World,
         bill: Bill,
-        script: Callable[[JobRequest], JobScript],
+        script: Callable[[str], JobScript],
         *,
         runs_commands: bool = False,
         sorts_specs: bool = False,
@@ -98,7 +99,7 @@ class DlcService(Service):
             region=call.region,
             account_id=call.account_id or self._world.account_id,
             request=request,
-            script=self._script(request),
+            script=self._script(request.name),
             created_s=call.now_s,
             waits_for_exit=self._runs_commands,
         )

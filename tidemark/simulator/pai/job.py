@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import uuid
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -18,6 +19,7 @@ from tidemark.simulator.pai.pull_errors import pull_failure
 
 __all__ = ["Incarnation", "Job", "Pod", "new_job_id"]
 
+_MOST_LINES = 20_000
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -69,7 +71,8 @@ class Pod:
 
 @dataclass(slots=True)
 class Job:
-    """A job. `account_id` owns it; `deleted_s` is when it was taken from all lists."""
+    """A job. `account_id` owns it; `deleted_s` is when it was taken from all lists; `output` holds
+    the lines of a real command with their times."""
 
     job_id: str
     region: str
@@ -80,7 +83,7 @@ class Job:
     waits_for_exit: bool = False
     deleted_s: float | None = None
     changes: dict[str, Any] = field(default_factory=dict)
-    output: list[tuple[float, str]] = field(default_factory=list)
+    output: deque[tuple[float, str]] = field(default_factory=lambda: deque(maxlen=_MOST_LINES))
     _stop_s: float | None = None
     _exited: Exit | None = None
     _life: JobLife | None = None

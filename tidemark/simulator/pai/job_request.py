@@ -126,6 +126,7 @@ def job_request(body: Mapping[str, Any], world: World) -> JobRequest:
     if body.get("Priority") not in (None, 0):
         _number(body, "Priority", 1, 9)
     _check_map(body, "Envs")
+    _check_custom_envs(body)
     _check_data_sources(body)
     settings = _object(body, "Settings", "Settings")
     _check_map(settings, "Tags", "Settings.")
@@ -266,6 +267,14 @@ def _spot_to_be_had(limits: Mapping[str, Any], machine: MachineSpec, here: str) 
             if per_minute > Decimal(str(limit)):
                 return False
     return machine.spot_stock_status == "WithStock"
+
+
+def _check_custom_envs(body: Mapping[str, Any]) -> None:
+    entries = body.get("CustomEnvs") or []
+    if not isinstance(entries, list) or any(
+        not isinstance(one, dict) or not isinstance(one.get("Key"), str) for one in entries
+    ):
+        _wrong("CustomEnvs", "must be an array of objects with a Key")
 
 
 def _check_data_sources(body: Mapping[str, Any]) -> None:
