@@ -96,7 +96,7 @@ def prefix_hint(text: str) -> str | None:
     """
     clean = cleaned(text)
     whole = bare(clean)
-    words = [whole] if " " not in whole and "\n" not in whole else []
+    words = [whole] if re.fullmatch(r"\S+|exit \S+ \S+", whole) else []
     for word in [*words, *code_like(clean)][:3]:
         folded = word.casefold()[:128]
         for pattern, says in _PREFIXES:

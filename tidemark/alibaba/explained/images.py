@@ -271,7 +271,7 @@ _WAITING = (
         "ErrImageNeverPull",
         "waiting reason",
         "The image is not on the node, and the pull policy forbids to pull it",
-        ("imagePullPolicy is Never",),
+        ("The pull policy (imagePullPolicy) is Never",),
         ("Set imagePullPolicy to IfNotPresent",),
         "never",
         _HELD,

@@ -31,7 +31,7 @@ _STATUSES: Final = frozenset(kind for kind in KINDS if kind.endswith("status")) 
 # where a word that is also an everyday one is meant as a name.
 _NAMED = re.compile(
     r"(?:\w{0,20}(?:status|reason|code|state|phase|error)[\"']?\s{0,4}[:=>]\s{0,4}[\"']?"
-    r"|\b(?:Normal|Warning)\s{1,8})([A-Za-z][A-Za-z0-9.]{1,127})",
+    r"|(?-i:\b(?:Normal|Warning)\s{1,8}(?=[A-Z])))([A-Za-z][A-Za-z0-9.]{1,127})",
     re.IGNORECASE,
 )
 _EXIT = re.compile(
