@@ -40,7 +40,8 @@ def redacted(value: Any, name: str = "") -> Any:
         pair = fields.get("key", fields.get("name"))
         named: dict[str, str] = {"value": pair} if isinstance(pair, str) else {}
         return {
-            key: redacted(each, named.get(str(key).casefold(), key)) for key, each in value.items()
+            key: redacted(each, named.get(str(key).casefold()) or str(key))
+            for key, each in value.items()
         }
     if isinstance(value, list):
         return [redacted(each, name) for each in value]
