@@ -86,7 +86,7 @@ class EasServices(Service):
         self._services: dict[tuple[str, str], _Known] = {}
         self._past: list[_Known] = []
         for number, deployed in enumerate(services):
-            since_s = now_s - _WEEK_S / (number + 1)
+            since_s = now_s - _WEEK_S / (number + 2)
             self._add(deployed, deployed.region or world.default_region, since_s, deployed.labels)
             known = self._services[deployed.region or world.default_region, deployed.name]
             known.phases = [Phase("Running", since_s, _message(deployed.name, "Running"))]
@@ -140,7 +140,7 @@ class EasServices(Service):
                     continue
                 for number in range(instances(config)):
                     yield BillLine(
-                        product="Eas",
+                        product="eas",
                         region=known.region,
                         resource=f"eas-m-{known.number}",
                         name=known.deployed.name,

@@ -78,7 +78,7 @@ class PaiStudio(Service):
         return {"quotas": {quota_id: quota.name for quota_id, quota in self._quotas.items()}}
 
     def list_quotas(self, call: Call) -> dict[str, Any]:
-        """ListQuotas: by id, part of the name, status, workspace; ResourceType is ECS by default."""
+        """ListQuotas: by id, part of the name, status, workspace; of ECS unless told otherwise."""
         if call.query.get("ParentQuotaId", "") or call.region != self._world.default_region:
             return {"Quotas": [], "TotalCount": 0}  # there are no quotas below another
         kind = call.query.get("ResourceType", "") or "ECS"
