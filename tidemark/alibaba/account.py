@@ -15,7 +15,7 @@ import httpx
 from tidemark.alibaba.auth import Acs3Auth, RoaSha1Auth
 from tidemark.alibaba.channel import Channel, ChannelSettings, Target
 from tidemark.alibaba.credentials import CredentialSource
-from tidemark.alibaba.endpoints import endpoint_for
+from tidemark.alibaba.endpoints import Product, endpoint_for
 from tidemark.alibaba.operations import Operation, Parameter, query_string
 from tidemark.clock import Clock
 from tidemark.errors import ConfigError
@@ -28,7 +28,8 @@ class Account(Channel):
 
     `endpoints` replaces the services' addresses: one URL for all products, or one for each.
     `signature` is "acs3" (version 3), or "roa-sha1" for services that know only the older one;
-    RPC operations are always signed by version 3. One `Account` belongs to one event loop.
+    RPC operations are always signed by version 3, those of PAI Workload by the older one, which is
+    all that is described for it. One `Account` belongs to one event loop.
     """
 
     def __init__(
@@ -49,7 +50,8 @@ class Account(Channel):
         self._network = network
         self._endpoints = endpoints
         self._acs3 = Acs3Auth(source, self.time_s)
-        self._roa = RoaSha1Auth(source, self.time_s) if signature == "roa-sha1" else self._acs3
+        self._roa_sha1 = RoaSha1Auth(source, self.time_s)
+        self._roa = self._roa_sha1 if signature == "roa-sha1" else self._acs3
 
     def target(
         self, operation: Operation, parts: Mapping[str, str], query: Mapping[str, Parameter]
@@ -68,6 +70,8 @@ class Account(Channel):
 
     def auth(self, operation: Operation) -> httpx.Auth:
         """What signs a call."""
+        if operation.product is Product.WORKLOAD:
+            return self._roa_sha1
         return self._acs3 if operation.rpc else self._roa
 
     def renew_credentials(self) -> None:
