@@ -61,6 +61,7 @@ class JobQuery:
         "payment_type": "PaymentType",
         "tags": "Tags",
         "show_own": "ShowOwn",
+        "from_all_workspaces": "FromAllWorkspaces",
         "sort_by": "SortBy",
         "order": "Order",
     }

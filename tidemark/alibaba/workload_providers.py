@@ -55,7 +55,11 @@ class WorkloadProvider(Protocol):
 
 
 class DlcWorkloads:
-    """DLC jobs as workloads (GetJob, ListJobs; PAI-DLC 2020-12-03), those of the last year."""
+    """DLC jobs as workloads (GetJob, ListJobs; PAI-DLC 2020-12-03), those of the last year.
+
+    The service lists one workspace at a time; without `workspace_id`, the caller's own jobs of all
+    workspaces are found.
+    """
 
     name = "dlc"
     untold: frozenset[str] = frozenset()
@@ -75,10 +79,13 @@ class DlcWorkloads:
 
     async def find(self, query: WorkloadQuery) -> list[WorkloadInfo]:
         """Jobs, by workspace, name, type and quota where they are asked about."""
+        everywhere = True if query.workspace_id is None else None
         jobs = await self._dlc.all_jobs(
             workspace_id=query.workspace_id,
             display_name=query.workload_name,
             job_type=query.workload_type,
+            show_own=everywhere,
+            from_all_workspaces=everywhere,
         )
         return [WorkloadInfo.of(job_document(job), "ListJobs") for job in jobs]
 
