@@ -26,15 +26,16 @@ def services(
     bill: Bill,
     deployed: tuple[DeployedService, ...] = SERVICES,
     workspaces: tuple[Workspace, ...] | None = None,
+    wrapped: bool = False,
 ) -> list[Service]:
     """All services of one simulated cloud but DLC. What they charge for goes on the bill.
 
     `deployed` and `workspaces` are there from the start; by default two services and the default
-    workspace. ECS prices and benchmark tasks can be scripted: `EcsPrices.script`,
+    workspace. With `wrapped`, DescribeService answers below a key `Service`. ECS prices and benchmark tasks can be scripted: `EcsPrices.script`,
     `EasBenchmarks.script`.
     """
     now_s = clock.time()
-    eas = EasServices(world, now_s, deployed)
+    eas = EasServices(world, now_s, deployed, wrapped=wrapped)
     bill.add_provider(eas.bill_lines)
     benchmarks = EasBenchmarks(world, eas, clock)
     return [
