@@ -11,6 +11,7 @@ from tidemark.simulator.pai.eas_services import EasServices
 from tidemark.simulator.pai.ecs import EcsPrices
 from tidemark.simulator.pai.gateway import EasGateway
 from tidemark.simulator.pai.paistudio import PaiStudio
+from tidemark.simulator.pai.quotas import QUOTAS, Quota
 from tidemark.simulator.pai.wire import Service
 from tidemark.simulator.pai.workloads import Jobs, WorkloadDocuments
 from tidemark.simulator.pai.world import World
@@ -26,13 +27,14 @@ def services(
     bill: Bill,
     deployed: tuple[DeployedService, ...] = SERVICES,
     workspaces: tuple[Workspace, ...] | None = None,
+    quotas: tuple[Quota, ...] = QUOTAS,
     wrapped: bool = False,
 ) -> list[Service]:
     """All services of one simulated cloud but DLC. What they charge for goes on the bill.
 
-    `deployed` and `workspaces` are there from the start; by default two services and the default
-    workspace. With `wrapped`, DescribeService answers below a key `Service`. ECS prices and benchmark tasks can be scripted: `EcsPrices.script`,
-    `EasBenchmarks.script`.
+    `deployed`, `workspaces` and `quotas` are there from the start; by default two services, the
+    default workspace and one quota. With `wrapped`, DescribeService answers below a key `Service`.
+    ECS prices and benchmark tasks can be scripted: `EcsPrices.script`, `EasBenchmarks.script`.
     """
     now_s = clock.time()
     eas = EasServices(world, now_s, deployed, wrapped=wrapped)
@@ -44,6 +46,6 @@ def services(
         benchmarks,
         EasGateway(world, benchmarks),
         EcsPrices(world),
-        PaiStudio(world, clock, dlc),
+        PaiStudio(world, clock, dlc, quotas),
         WorkloadDocuments(world, clock, dlc),
     ]
