@@ -167,7 +167,7 @@ class DlcService(Service):
             "PodId": pod.pod_id,
             "PodUid": one.uid,
             "Logs": lines[-most:],
-            "Containers": ["main"],
+            "Containers": "main",
             "ContainerInfo": {"MainContainer": "main", "SidecarContainers": []},
         }
 

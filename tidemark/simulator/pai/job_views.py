@@ -29,6 +29,7 @@ _ECHOED = (
     "SchedulingStrategy",
 )
 _DETAIL = ("Pods", "StatusHistory", "RestartRecord", "JobReplicaStatuses")
+_NOT_LISTED = ("RestartRecord", "Description", "CustomEnvs")
 
 
 def wire_time(at_s: float) -> str:
@@ -95,7 +96,8 @@ def job_item(job: Job, now_s: float) -> dict[str, Any]:
     nodes = [pod["NodeName"] for pod in view["Pods"] if pod["NodeName"]]
     request = job.request
     limit_s = request.limit_s
-    return view | {
+    kept = {name: value for name, value in view.items() if name not in _NOT_LISTED}
+    return kept | {
         "RequestCPU": view["RequestCPU"],
         "RequestGPU": f"{view['RequestGPU']:g}",
         "RequestMemory": f"{view['RequestMemory']:g}",
