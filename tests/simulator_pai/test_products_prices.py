@@ -129,12 +129,14 @@ class TestRefusals:
 
     def test_some_machines_can_refuse_some_disks(self, cloud: Cloud) -> None:
         code = "InvalidSystemDiskCategory.ValueNotSupported"
-        cloud.prices.script(PriceScript("ecs.c6.*", code, categories=("cloud_essd",)))
+        cloud.prices.script(
+            PriceScript(instance_type="ecs.c6.*", code=code, categories=("cloud_essd",))
+        )
         assert refusal(cloud, **{"SystemDisk.Category": "cloud_essd"}) == (400, code)
         assert price(cloud, **{"SystemDisk.Category": "cloud_efficiency"})["TradePrice"] > 0
         other = {"InstanceType": "ecs.g6.large", "SystemDisk.Category": "cloud_essd"}
         assert price(cloud, **other)["TradePrice"] > 0
 
     def test_any_refusal_can_be_scripted(self, cloud: Cloud) -> None:
-        cloud.prices.script(PriceScript("*", "InstanceType.Offline", status=403))
+        cloud.prices.script(PriceScript(instance_type="*", code="InstanceType.Offline", status=403))
         assert refusal(cloud) == (403, "InstanceType.Offline")

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field
 
 from tidemark.simulator.pai.eas_deployed import ServiceTruth
 from tidemark.simulator.pai.eas_reports import Stretch, raw_report
 from tidemark.simulator.pai.eas_settings import TaskSettings
+from tidemark.simulator.pai.job_script import strict_model
 from tidemark.simulator.pai.phases import at, cut
 from tidemark.simulator.pai.wire import refuse
 
@@ -25,31 +28,33 @@ _KEPT_S = 48 * 3600.0
 _FAILED_KEPT_S = 600.0
 _UNDER_LOAD = ("Running", "Updating")
 
+Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Failure = Literal["CreateFailed", "UpdateFailed", "Terminated", "Error", "DeleteFailed"]
 
 
-@dataclass(frozen=True, slots=True)
-class TaskScript:
+class TaskScript(BaseModel):
     """How the tasks that match go through their lives; times in seconds.
 
     `task` and `service` are patterns such as `benchmark-*`. `fail` is the status a task ends in:
     CreateFailed after it was created, UpdateFailed and DeleteFailed when that is asked for, Error
     and Terminated after `fail_after_s` of Running. `message` says why. `stays` names the status
-    that is never left; `detours` are statuses, and how long each, before Running.
+    that is never left of itself; `detours` are statuses, and how long each, before Running.
     """
+
+    model_config = strict_model
 
     task: str = "*"
     service: str = "*"
-    creating_s: float = 2.0
-    starting_s: float = 20.0
-    updating_s: float = 5.0
-    stopping_s: float = 5.0
-    deleting_s: float = 3.0
+    creating_s: Seconds = 2.0
+    starting_s: Seconds = 20.0
+    updating_s: Seconds = 5.0
+    stopping_s: Seconds = 5.0
+    deleting_s: Seconds = 3.0
     fail: Failure | None = None
-    fail_after_s: float = 0.0
+    fail_after_s: Seconds = 0.0
     message: str = ""
     stays: str | None = None
-    detours: tuple[tuple[str, float], ...] = ()
+    detours: tuple[tuple[str, Seconds], ...] = ()
 
     def matches(self, task: str, service: str) -> bool:
         """Whether a task of this name, for this service, is meant."""

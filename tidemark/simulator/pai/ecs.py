@@ -10,8 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import BaseModel, Field
+
+from tidemark.simulator.pai.job_script import strict_model
 from tidemark.simulator.pai.wire import Call, Route, Service, WireError, refuse
 from tidemark.simulator.pai.world import MachineSpec, World
 
@@ -33,8 +36,7 @@ _SPOT = ("SpotWithPriceLimit", "SpotAsPriceGo")
 _SYSTEM_DISK = ("cloud_efficiency", 40)
 
 
-@dataclass(frozen=True, slots=True)
-class PriceScript:
+class PriceScript(BaseModel):
     """How asking for the price of some machines goes wrong.
 
     `instance_type` is a pattern such as `ecs.gn6*`. With `categories`, only requests whose disks
@@ -43,9 +45,11 @@ class PriceScript:
     `InvalidSystemDiskCategory.ValueNotSupported` or `InvalidInstanceType.NotSupportDiskCategory`.
     """
 
+    model_config = strict_model
+
     instance_type: str
-    code: str
-    status: int = 400
+    code: Annotated[str, Field(min_length=1)]
+    status: Annotated[int, Field(ge=400, le=599)] = 400
     message: str = "The specified parameter is not supported."
     categories: tuple[str, ...] = ()
 
