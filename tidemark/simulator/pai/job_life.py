@@ -147,9 +147,9 @@ class _Path:
         self._append(status, seconds, code, message)
 
     def _append(self, status: str, seconds: float, code: str, message: str) -> None:
-        if math.isinf(self.now_s) or seconds <= 0:
-            return
         end_s = self.now_s + seconds
+        if math.isinf(self.now_s) or end_s <= self.now_s:
+            return
         self.segments.append(Segment(status, self.now_s, end_s, code, message))
         self.now_s = end_s
 

@@ -1,0 +1,65 @@
+"""Scenarios that make no sense say where and why, before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tidemark.errors import ConfigError
+from tidemark.simulator.pai.scenario import load_scenario, scenario_from_text
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "says"),
+    [
+        ("call: []", "call", "Did you mean calls?"),
+        ("calls: [{then: {throtle: {}}}]", "calls[0].then.throtle", "Did you mean throttle?"),
+        ("calls: [{when: {actoin: A}, then: {slow_s: 1}}]", "when.actoin", "Did you mean action?"),
+        ("calls: [{when: {action: A}}]", "calls[0].then", "is missing"),
+        ("calls: [{then: {}}]", "calls[0].then", "does nothing"),
+        ("calls: [{then: {html: 502, lost: answer}}]", "calls[0].then", "takes one of"),
+        ("calls: [{then: {html: 404}}]", "calls[0].then.html", "502"),
+        ("calls: [{when: {nth: 0}, then: {slow_s: 1}}]", "calls[0].when.nth", "greater"),
+        ("calls: [{when: {probability: 2}, then: {slow_s: 1}}]", "probability", "less"),
+        ("jobs: [{then: {runing_s: 3}}]", "jobs[0].then.runing_s", "Did you mean running_s?"),
+        ("jobs: [{then: {running_s: '3'}}]", "jobs[0].then.running_s", "valid number"),
+        ("jobs: [{then: {running_s: -1}}]", "jobs[0].then.running_s", "greater"),
+        ("jobs: [{then: {running_s: .nan}}]", "jobs[0].then.running_s", "greater"),
+        ("jobs: [{then: {visible_after_s: never}}]", "visible_after_s", "valid number"),
+        (
+            "jobs: [{then: {interruptions: [{after_s: 1, pods: 2}]}}]",
+            "jobs[0].then.interruptions[0].pods",
+            "Did you mean pod?",
+        ),
+        ("jobs: [{then: {detours: [{status: X, before: Runing}]}}]", "before", "'Running'"),
+        ("jobs: [{then: {stock_out: {recovers_after_s: 1, fails_after_s: 2}}}]", "", "not both"),
+        ("jobs: [{then: {image_pull: {recovers_after_s: 2}}}]", "image_pull", "must fail"),
+        ("jobs: [{then: {image_pull: {in_sub_status: true}}}]", "image_pull", "fails_after_s"),
+        (
+            "jobs: [{then: {image_pull: "
+            "{fails_after_s: 1, recovers_after_s: 2, gives_up_after_s: 3}}}]",
+            "image_pull",
+            "not both",
+        ),
+        ("- a\n- b", "test", "is not a mapping"),
+        ("calls: [", "test: line", "is not YAML"),
+    ],
+)
+def test_what_is_wrong_with_a_scenario(text: str, where: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        scenario_from_text(text, "test")
+    assert where in str(caught.value.where)
+    assert says in str(caught.value)
+
+
+def test_a_file_in_yaml_or_json(tmp_path: Path) -> None:
+    yaml, json = tmp_path / "night.yaml", tmp_path / "night.json"
+    yaml.write_text("jobs:\n  - when: {name: 'a-*'}\n    then: {running_s: never}\n")
+    json.write_text('{"jobs": [{"when": {"name": "a-*"}, "then": {"running_s": "never"}}]}')
+    assert load_scenario(yaml) == load_scenario(json)
+    assert load_scenario(yaml).jobs[0].then.running_s == float("inf")
+    (tmp_path / "empty.yaml").write_text("")
+    assert load_scenario(tmp_path / "empty.yaml").calls == ()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_scenario(tmp_path / "none.yaml")
