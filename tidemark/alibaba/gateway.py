@@ -56,7 +56,8 @@ class Gateway(Channel):
     ) -> None:
         super().__init__(
             region,
-            settings=settings or ChannelSettings(calls_per_s=CALLS_PER_S),
+            # What may go at once comes on top of what goes in a second.
+            settings=settings or ChannelSettings(calls_per_s=CALLS_PER_S, burst=1),
             transport=transport,
             clock=clock,
             draw=draw,
