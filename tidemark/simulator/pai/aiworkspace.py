@@ -156,6 +156,8 @@ class AiWorkSpace(Service):
         verbose = call.flag("Verbose", False)
         known = self._in(call.region).values()
         found = [self._document(one, call.now_s, verbose=verbose) for one in known]
+        for one in found:
+            one.pop("Owner", None)  # only GetWorkspace tells
         ids = [one for one in call.query.get("WorkspaceIds", "").split(",") if one]
         name = call.query.get("WorkspaceName", "").lower()
         status = call.query.get("Status", "")

@@ -174,7 +174,7 @@ class EasServices(Service):
         found.sort(key=lambda one: str(one.get(by, "")), reverse=order == "desc")
         number, size, page = call.page(found, size=100)
         return {
-            "Services": page,
+            "Services": [_answered(one) for one in page],
             "PageNumber": number,
             "PageSize": size,
             "TotalCount": len(found),
@@ -206,7 +206,7 @@ class EasServices(Service):
 
     def describe_service(self, call: Call) -> dict[str, Any]:
         """DescribeService: the service with its configuration and access token."""
-        document = self._document(self._called(call), call.now_s)
+        document = _answered(self._document(self._called(call), call.now_s))
         return {"Service": document} if self._wrapped else document
 
     def start_service(self, call: Call) -> dict[str, Any]:
@@ -369,6 +369,12 @@ class EasServices(Service):
             "SafetyLock": "none",
             "ExtraData": "{}",
         }
+
+
+def _answered(document: dict[str, Any]) -> dict[str, Any]:
+    """A service as it is answered: two of the fields it is found by are no part of it."""
+    hidden = ("ServiceType", "ResourceType")
+    return {name: value for name, value in document.items() if name not in hidden}
 
 
 def _gone(known: _Known, now_s: float) -> bool:
