@@ -82,7 +82,8 @@ class Commands:
             if code is not None:
                 self._ended(running)
                 if segment.status == "Running" and segment.start_s == running.start_s:
-                    job.exit(now_s, code if code >= 0 else 128 - code)
+                    # After all that it wrote has been read, so that no line comes later.
+                    job.exit(self._clock.time(), code if code >= 0 else 128 - code)
             elif segment.status in TERMINAL:
                 running.kill(signal.SIGKILL)
             elif segment.start_s != running.start_s and not running.terminated:
