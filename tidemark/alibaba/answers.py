@@ -35,12 +35,14 @@ def redacted(value: Any, name: str = "") -> Any:
     Empty values and references (`env:NAME`) stay: they show that there is none, or where it is.
     """
     if isinstance(value, Mapping):
-        # A name beside its value, as lists of environment variables have them.
+        # A name beside its value, as labels and lists of environment variables have them: the
+        # value is what the name says, and the name, though called a key, is none.
         fields = {str(key).casefold(): each for key, each in value.items()}
         pair = fields.get("key", fields.get("name"))
-        named: dict[str, str] = {"value": pair} if isinstance(pair, str) else {}
+        named = {"value": pair, "key": "", "name": ""} if isinstance(pair, str) else {}
+        as_named = named if "value" in fields else {}
         return {
-            key: redacted(each, named.get(str(key).casefold()) or str(key))
+            key: redacted(each, as_named.get(str(key).casefold(), str(key)))
             for key, each in value.items()
         }
     if isinstance(value, list):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -131,7 +131,7 @@ class WorkloadQuery(Request):
     workload_created_time: Annotated[datetime, AfterValidator(_aware)] | None = Field(
         default=None, examples=["2026-01-02T03:04:05Z"]
     )
-    workload_status: WorkloadStatus | None = None
+    workload_status: Literal["Pending", "Running", "Succeeded", "Failed"] | None = None
     user_id: _Name | None = None
     tenant_id: _Name | None = None
     user_name: _Name | None = None
