@@ -85,7 +85,12 @@ async def test_signatures_and_keys_are_in_no_record(start: Any) -> None:
 async def test_another_scenario_is_in_force_at_once(start: Any) -> None:
     pai = start()
     rules = {"calls": [{"when": {"nth": 1}, "then": {"html": 502}}]}
-    assert (await ask(pai, "scenario", rules)).json() == {"calls": 1, "jobs": 0}
+    assert (await ask(pai, "scenario", rules)).json() == {
+        "calls": 1,
+        "jobs": 0,
+        "tasks": 0,
+        "prices": 0,
+    }
     assert (await ask(pai, "scenario")).json() == rules
     assert (await pai.call("GET", "/api/v1/jobs", "ListJobs")).status_code == 502
     answer = await ask(pai, "scenario", "calls: [{then: {throtle: {}}}]")

@@ -190,3 +190,30 @@ async def test_chance_is_repeated_by_its_seed(start: Any) -> None:
     assert first == await outcomes(start(f"seed: 1\n{rule}"), 40)
     assert first != await outcomes(start(f"seed: 2\n{rule}"), 40)
     assert 10 < first.count("x") < 30
+
+
+async def test_rules_for_prices_and_for_tasks(start: Any) -> None:
+    pai = start("""
+        prices:
+          - {instance_type: "ecs.c6.*", code: PriceNotFound}
+        tasks:
+          - {task: "t-*", fail: CreateFailed, message: No agent., detours: [[Waiting, 3]]}
+    """)
+    price = {"RegionId": "cn-hangzhou", "InstanceType": "ecs.c6.large"}
+    ecs = {"version": "2014-05-26", "host": "ecs.cn-hangzhou.simulator"}
+    answer = await pai.call("POST", "/", "DescribePrice", query=price, **ecs)
+    assert (answer.status_code, answer.json()["Code"]) == (400, "PriceNotFound")
+    price["InstanceType"] = "ecs.g6.large"
+    assert (await pai.call("POST", "/", "DescribePrice", query=price, **ecs)).status_code == 200
+    eas = {"version": "2021-07-01", "host": "pai-eas.cn-hangzhou.simulator"}
+    task = {
+        "base": {"name": "t-1"},
+        "service": {"serviceUrl": "http://service.example.com"},
+        "data": {"content": "eA=="},
+    }
+    tasks = "/api/v2/benchmark-tasks"
+    await pai.ok("POST", tasks, "CreateBenchmarkTask", body=task, **eas)
+    pai.clock.advance(60)
+    path = f"{tasks}/cn-hangzhou/t-1"
+    found = await pai.ok("GET", path, "DescribeBenchmarkTask", **eas)
+    assert found["Status"] == "CreateFailed"

@@ -81,7 +81,7 @@ class Admin:
         except ConfigError as error:
             refuse(400, "InvalidScenario", str(error))
         self._simulator.play(scenario)
-        return {"calls": len(scenario.calls), "jobs": len(scenario.jobs)}
+        return {name: len(getattr(scenario, name)) for name in ("calls", "jobs", "tasks", "prices")}
 
     def _clock(self) -> Mapping[str, Any]:
         clock = self._simulator.clock

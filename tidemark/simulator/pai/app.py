@@ -7,7 +7,7 @@ where it names one. `/_simulator/…` is for whoever runs it.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -20,6 +20,8 @@ from tidemark.simulator.pai.asgi import Application
 from tidemark.simulator.pai.asked import Answer, Asked
 from tidemark.simulator.pai.bill import Bill
 from tidemark.simulator.pai.dlc import DlcService
+from tidemark.simulator.pai.eas_benchmarks import EasBenchmarks
+from tidemark.simulator.pai.ecs import EcsPrices
 from tidemark.simulator.pai.execute import Commands
 from tidemark.simulator.pai.products import services
 from tidemark.simulator.pai.router import Router
@@ -40,7 +42,8 @@ class PaiSimulator:
     signature_clock: by which the time of signatures and the end of temporary keys is judged. By
     default a VirtualClock given as `clock`, which its callers share, else this machine's time.
     execute: run the commands of running jobs for real, with the variables named by `inherit`.
-    sorts_specs: let ListEcsSpecs sort by CPU and GPU. `app` is the ASGI application.
+    sorts_specs: let ListEcsSpecs sort by CPU and GPU. products: what makes the other services,
+    `partial(services, workspaces=…)` for other ones. `app` is the ASGI application.
     Raises ConfigError when commands cannot run by this clock.
     """
 
@@ -56,6 +59,7 @@ class PaiSimulator:
         execute: bool = False,
         inherit: Sequence[str] = (),
         sorts_specs: bool = False,
+        products: Callable[..., list[Service]] = services,
     ) -> None:
         self.world = world or World()
         self.clock: Clock = clock or SystemClock()
@@ -77,8 +81,9 @@ class PaiSimulator:
         )
         self.services: list[Service] = [
             self.dlc,
-            *services(self.world, self.clock, self.dlc, bill=self._bill),
+            *products(self.world, self.clock, self.dlc, bill=self._bill),
         ]
+        self._script_products()
         self._router = Router(route for service in self.services for route in service.routes())
         self.app = Application(self)
 
@@ -92,8 +97,19 @@ class PaiSimulator:
         return self._rules.scenario
 
     def play(self, scenario: Scenario) -> None:
-        """Put other rules in force, with fresh counts. Jobs keep the life they were given."""
+        """Put other rules in force, with fresh counts. Jobs keep the life they were given; rules
+        for tasks and prices are added to those in force."""
         self._rules = Rules(scenario)
+        self._script_products()
+
+    def _script_products(self) -> None:
+        for service in self.services:
+            if isinstance(service, EasBenchmarks):
+                for task in self.scenario.tasks:
+                    service.script(task)
+            if isinstance(service, EcsPrices):
+                for price in self.scenario.prices:
+                    service.script(price)
 
     def state(self) -> dict[str, Any]:
         """What every service holds, as JSON."""

@@ -141,9 +141,9 @@ class JobScript(BaseModel):
     sanity_check_s: Seconds | None = None
     running_s: Seconds = 300.0
     exit_code: Annotated[int, Field(ge=0, le=255)] = 0
-    interruptions: tuple[Interruption, ...] = Field(default=(), strict=False)
+    interruptions: tuple[Interruption, ...] = ()
     reserving_s: Seconds | None = None
     stopping_s: Seconds = 5.0
-    detours: tuple[Detour, ...] = Field(default=(), strict=False)
+    detours: tuple[Detour, ...] = ()
     visible_after_s: FiniteSeconds = 0.0
-    logs: tuple[str, ...] = Field(default=(), strict=False)
+    logs: tuple[str, ...] = ()

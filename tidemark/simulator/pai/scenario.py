@@ -1,4 +1,5 @@
-"""What goes wrong, and when: rules for calls and for jobs, from a YAML or JSON file.
+"""What goes wrong, and when: rules for calls and for jobs, for stress tests and for prices, from
+a YAML or JSON file.
 
     seed: 7
     calls:
@@ -9,8 +10,12 @@
     jobs:
       - when: {name: "bench-*"}
         then: {image_pull: {fails_after_s: 5, recovers_after_s: 90}, running_s: never}
+    tasks:
+      - {service: "chat-*", fail: Error, fail_after_s: 30}
+    prices:
+      - {instance_type: "ecs.gn6*", code: PriceNotFound}
 
-Of the rules for calls the first that applies is used, and of those for jobs likewise.
+Of the rules of one kind the first that applies is used.
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ from pydantic_core import ErrorDetails
 
 from tidemark.errors import ConfigError
 from tidemark.plan.problems import did_you_mean, path_text
+from tidemark.simulator.pai.eas_task import TaskScript
+from tidemark.simulator.pai.ecs import PriceScript
 from tidemark.simulator.pai.job_script import JobScript, strict_model
 
 __all__ = [
@@ -137,13 +144,15 @@ class JobRule(BaseModel):
 
 
 class Scenario(BaseModel):
-    """All rules. `seed` is of what happens by probability."""
+    """All rules. `seed` is of what happens by probability; `tasks` are benchmark tasks of EAS."""
 
     model_config = strict_model
 
     seed: int = 0
-    calls: tuple[CallRule, ...] = Field(default=(), strict=False)
-    jobs: tuple[JobRule, ...] = Field(default=(), strict=False)
+    calls: tuple[CallRule, ...] = ()
+    jobs: tuple[JobRule, ...] = ()
+    tasks: tuple[TaskScript, ...] = ()
+    prices: tuple[PriceScript, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -166,12 +175,19 @@ def scenario_from_text(text: str, source: str) -> Scenario:
     if document is None:
         document = {}
     if not isinstance(document, Mapping):
-        raise ConfigError("is not a mapping", source, "Write calls: and jobs: with rules below")
+        raise ConfigError("is not a mapping", source, "Write calls: or jobs: with rules below")
     try:
-        return Scenario.model_validate(dict(document))
+        return Scenario.model_validate(_with_tuples(document))
     except ValidationError as error:
         # Of several the first is told; it is often the cause of the others.
         raise _config_error(error.errors(include_url=False)[0], source) from error
+
+
+def _with_tuples(value: Any) -> Any:
+    """A document with tuples for lists: strict models take no other sequence for a tuple."""
+    if isinstance(value, Mapping):
+        return {name: _with_tuples(one) for name, one in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _config_error(detail: ErrorDetails, source: str) -> ConfigError:
