@@ -10,6 +10,7 @@ import pytest
 from credential_builders import (
     CANARIES,
     CLI,
+    HOME,
     INI,
     KEY_ID,
     SECRET,
@@ -17,10 +18,13 @@ from credential_builders import (
     chain,
     cli_file,
     keys_of,
+    reader,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.alibaba.credential_files import find_cli_profile, find_file_profile
+from tidemark.alibaba.credential_recipes import AssumeOidcRole, MachineRole, Session
 from tidemark.alibaba.errors import CredentialError
 
 KEYS = {"access_key_id": KEY_ID, "access_key_secret": SECRET}
@@ -81,6 +85,7 @@ async def test_a_name_that_neither_file_has_is_an_error() -> None:
         ALIBABA_CLOUD_CREDENTIALS_URI="http://127.0.0.1:9/none",
     )
     assert error.where == "ALIBABA_CLOUD_PROFILE"
+    assert error.what.startswith(f"names a profile that is in neither file: {CLI} (")
     assert "there are: default)" in error.what
     assert "there are: default, temporary)" in error.what
 
@@ -142,6 +147,7 @@ async def test_a_field_that_is_no_key_is_named(name: str, value: object) -> None
         '"text"',
         "{}",
         '{"profiles": {}}',
+        '{"profiles": 5}',
         '{"profiles": []}',
         '{"profiles": [1, null, {"mode": "AK"}], "current": "default"}',
         '{"profiles": [{"name": ["default"]}], "current": ["default"]}',
@@ -164,6 +170,7 @@ async def test_a_cli_file_that_is_damaged_is_named(text: str) -> None:
         (f"[default]\naccess_key_secret = {SECRET}\naccess_key_secret = {SECRET}\n", "(line 3)"),
         (f"[{SECRET}\n", "(line 1)"),
         (f"[{SECRET}]\n", "has no section [default]"),
+        (f"[{KEY_ID}]\n", "has no section [default]"),
     ],
 )
 async def test_a_credentials_file_that_is_damaged_is_named(text: str, said: str) -> None:
@@ -190,6 +197,54 @@ async def test_a_file_that_cannot_be_read_is_not_passed_over(failure: Exception,
 async def test_a_home_that_is_no_folder_has_no_files() -> None:
     nowhere = NotADirectoryError(20, "Not a directory")
     assert "no such file" in str(await refused({CLI: nowhere, INI: nowhere}))
+
+
+async def test_a_key_that_became_the_name_of_a_profile_is_not_repeated() -> None:
+    profile = {**AK, "name": SECRET, "access_key_secret": ""}
+    error = await refused({CLI: cli_file(profile, current=SECRET)})
+    assert error.where == f"{CLI}: profile: access_key_secret"
+
+
+ROLE = "acs:ram::1:role/example"
+PROVIDER = "acs:ram::1:oidc-provider/example"
+
+
+def test_a_profile_can_name_the_role_of_a_pod() -> None:
+    profile = {
+        "name": "default",
+        "mode": "OIDC",
+        "ram_role_arn": ROLE,
+        "oidc_provider_arn": PROVIDER,
+        "oidc_token_file": "/var/run/token",
+        "role_session_name": "nightly",
+    }
+    section = (
+        f"[default]\ntype = oidc_role_arn\nrole_arn = {ROLE}\noidc_provider_arn = {PROVIDER}\n"
+        "oidc_token_file_path = /var/run/token\nrole_session_name = nightly\n"
+    )
+    session = Session(ROLE, "nightly")
+    assert find_cli_profile({"HOME": HOME}, reader({CLI: cli_file(profile)})) == AssumeOidcRole(
+        session, PROVIDER, "/var/run/token", f"{CLI}: profile default"
+    )
+    assert find_file_profile({"HOME": HOME}, reader({INI: section})) == AssumeOidcRole(
+        session, PROVIDER, "/var/run/token", f"{INI}: section default"
+    )
+    for name in ("oidc_provider_arn", "oidc_token_file"):
+        with pytest.raises(CredentialError) as caught:
+            find_cli_profile({"HOME": HOME}, reader({CLI: cli_file({**profile, name: ""})}))
+        assert caught.value.where == f"{CLI}: profile default: {name}"
+
+
+def test_a_profile_can_name_the_role_of_the_machine() -> None:
+    environ = {"HOME": HOME, "ALIBABA_CLOUD_IMDSV1_DISABLED": "true"}
+    profile = {"name": "default", "mode": "EcsRamRole", "ram_role_name": "example-role"}
+    section = "[default]\ntype = ecs_ram_role\n"
+    assert find_cli_profile(environ, reader({CLI: cli_file(profile)})) == MachineRole(
+        "example-role", True, f"{CLI}: profile default: ram_role_name"
+    )
+    assert find_file_profile({"HOME": HOME}, reader({INI: section})) == MachineRole(
+        "", False, f"{INI}: section default: role_name"
+    )
 
 
 async def test_roles_that_lead_back_to_themselves_are_refused() -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import threading
 import traceback
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -97,6 +98,7 @@ async def test_the_role_of_a_machine_is_asked_by_name(proxy: Service) -> None:
     assert found.expires_at_s == 4070908800
     assert (found.provider, found.origin) == ("ecs_ram_role", "ALIBABA_CLOUD_ECS_METADATA")
     assert "metadata-token" in proxy.requests[-1]
+    assert not any("scheduler" in thread.name.lower() for thread in threading.enumerate())
 
 
 @official
@@ -141,6 +143,7 @@ async def test_what_a_machine_answers_is_not_repeated(
     caplog.set_level(logging.DEBUG)
     proxy.bodies = {f"{METADATA}example-role": json.dumps(answer).encode()}
     await refused(NAMED_ROLE)
+    assert not {"credentials", "urllib3.connectionpool"} & {each.name for each in caplog.records}
     written = capfd.readouterr()
     for secret in (SECRET, TOKEN):
         assert secret not in caplog.text + written.out + written.err

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 import traceback
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
@@ -36,6 +37,15 @@ SOON, LATER = "2026-01-01T01:00:00Z", "2026-01-01T02:00:00Z"
 async def server() -> AsyncIterator[Service]:
     async with service() as running:
         yield running
+
+
+@pytest.fixture
+def in_shanghai(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
 
 
 async def refused(
@@ -73,6 +83,7 @@ async def test_a_uri_is_asked_again_before_they_end(server: Service) -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.usefixtures("in_shanghai")
 @pytest.mark.parametrize(
     ("expiration", "expires_at_s"),
     [
@@ -298,6 +309,7 @@ async def test_a_role_is_taken_by_another_profile(server: Service) -> None:
         ({"Code": {"x": SECRET}}, 500, "(HTTP 500)"),
         ({"RequestId": "R"}, 200, "(HTTP 200)"),
         ({"Credentials": [SECRET]}, 200, "(HTTP 200)"),
+        ({"Credentials": temporary(SOON)}, 500, "(HTTP 500)"),
         ({"Credentials": {}}, 200, "answered without AccessKeyId"),
     ],
 )

@@ -214,3 +214,17 @@ def test_a_source_outlives_the_event_loop_it_was_first_used_in(
     assert asyncio.run(key(source)) == "STS.example2"
     clock.advance(HOUR_S)
     assert asyncio.run(key(source)) == "STS.example3"
+
+
+def test_a_renewal_that_another_loop_left_unfinished_holds_up_nobody(
+    source: RenewedCredentials, issuer: Issuer
+) -> None:
+    stopped = asyncio.new_event_loop()
+    issuer.gate = asyncio.Event()
+    first = stopped.create_task(key(source))
+    stopped.run_until_complete(asyncio.sleep(0))
+    gate, issuer.gate = issuer.gate, None
+    assert asyncio.run(key(source)) == "STS.example2"
+    gate.set()
+    assert stopped.run_until_complete(first) == "STS.example1"
+    stopped.close()
