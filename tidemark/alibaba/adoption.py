@@ -31,11 +31,14 @@ class AdoptionPolicy:
 
     After an answer that leaves it open, the list is read at once and then after waits that double
     from `first_look_s`, for `visible_within_s` seconds in all, before anything is created again.
+    After creating, the list is read once more after `settle_s`: longer than the second that the
+    service's times are exact to, so that two who create at once see the same.
     """
 
     visible_within_s: float = 60.0
     first_look_s: float = 1.0
     creations: int = 3
+    settle_s: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ async def adopt_or_create(
                 raise
         else:
             # An earlier call, or somebody else's at the same time, may have made one too.
+            await clock.sleep(policy.settle_s)
             found = await search.look()
             if all(job.job_id != job_id for job in found):
                 found.append(await dlc.get_job(job_id))

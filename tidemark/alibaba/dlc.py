@@ -62,6 +62,7 @@ class JobQuery:
         "tags": "Tags",
         "show_own": "ShowOwn",
         "from_all_workspaces": "FromAllWorkspaces",
+        "from_all_workspaces": "FromAllWorkspaces",
         "sort_by": "SortBy",
         "order": "Order",
     }
@@ -164,8 +165,14 @@ class Dlc:
         until: datetime | None = None,
         **filters: Parameter,
     ) -> list[Job]:
-        """The jobs of all pages; without `since`, of the last year rather than of seven days."""
+        """The jobs of all pages; without `since`, of the last year rather than of seven days.
+
+        Without `workspace_id` the caller's own jobs of all workspaces: the service would show
+        the default workspace only.
+        """
         since = since or self._now() - _FAR_BACK
+        if not filters.get("workspace_id"):
+            filters |= {"from_all_workspaces": True, "show_own": True}
         found = await all_items(
             self._channel,
             LIST_JOBS,

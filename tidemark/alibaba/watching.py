@@ -32,6 +32,7 @@ class _Watched:
     """A job somebody waits for: what was seen last, and what was not yet taken."""
 
     seen: tuple[str, ...] = ()
+    workspace_id: str = ""
     unread: list[Job | AlibabaError] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     watchers: int = 0
@@ -116,14 +117,19 @@ class JobWatcher:
             if not self._watched:
                 self._new.clear()
                 await self._new.wait()
-            ids = sorted(self._watched)
-            for start in range(0, len(ids), BATCH):
-                await self._look(ids[start : start + BATCH])
+            # A list shows one workspace, or one's own jobs: those of others are found by theirs.
+            places: dict[str, list[str]] = {}
+            for job_id, watched in self._watched.items():
+                places.setdefault(watched.workspace_id, []).append(job_id)
+            for workspace_id, ids in places.items():
+                for start in range(0, len(ids), BATCH):
+                    await self._look(ids[start : start + BATCH], workspace_id)
             await self._clock.sleep(self._interval_s)
 
-    async def _look(self, ids: list[str]) -> None:
+    async def _look(self, ids: list[str], workspace_id: str) -> None:
         try:
-            found = {job.job_id: job for job in await self._dlc.all_jobs(job_ids=ids)}
+            listed = await self._dlc.all_jobs(job_ids=ids, workspace_id=workspace_id or None)
+            found = {job.job_id: job for job in listed}
             for job_id in ids:
                 # What was created a moment ago may be missing in lists.
                 if job_id not in found:
@@ -154,6 +160,7 @@ class JobWatcher:
             news.reason_message,
             news.restart_times,
         )
+        watched.workspace_id = news.workspace_id
         if shown != watched.seen:
             watched.seen = shown
             watched.tell(news)

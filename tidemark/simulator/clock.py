@@ -12,6 +12,8 @@ import asyncio
 import heapq
 import itertools
 import time
+from typing import ClassVar
+from weakref import WeakKeyDictionary, ref
 
 __all__ = ["ScaledClock", "VirtualClock"]
 
@@ -27,7 +29,6 @@ class VirtualClock:
         self._jump = jump
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
-        self._watching = False
 
     def time(self) -> float:
         """Seconds since 1970-01-01 UTC."""
@@ -52,9 +53,8 @@ class VirtualClock:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._sleepers, (self._now + seconds, next(self._order), future))
-        if self._jump and not self._watching:
-            self._watching = True
-            loop.call_soon(self._watch, loop)
+        if self._jump:
+            _Jumps.of(loop).add(self)
         await future
 
     def _wake(self) -> None:
@@ -63,16 +63,48 @@ class VirtualClock:
             if not future.done():
                 future.set_result(None)
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _jump_on(self) -> bool:
+        """Go to the next moment that somebody waits for; whether there was one."""
         self._wake()
-        # What is about to run is not published by asyncio; an idle loop has nothing there.
-        if self._sleepers and not loop._ready:  # type: ignore[attr-defined]
+        if self._sleepers:
             self._now = max(self._now, self._sleepers[0][0])
             self._wake()
-        if self._sleepers or loop._ready:  # type: ignore[attr-defined]
-            loop.call_soon(self._watch, loop)
-        else:
-            self._watching = False
+        return bool(self._sleepers)
+
+
+class _Jumps:
+    """The clocks of one event loop that jump as soon as nothing there is about to run.
+
+    One for all of them: each by itself would take the others' looking for something that runs.
+    """
+
+    _of: ClassVar[WeakKeyDictionary[asyncio.AbstractEventLoop, _Jumps]] = WeakKeyDictionary()
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = ref(loop)
+        self._clocks: set[VirtualClock] = set()
+
+    @classmethod
+    def of(cls, loop: asyncio.AbstractEventLoop) -> _Jumps:
+        """The one of a loop."""
+        return cls._of.setdefault(loop, cls(loop))
+
+    def add(self, clock: VirtualClock) -> None:
+        """Somebody waits for this clock."""
+        loop = self._loop()
+        if not self._clocks and loop is not None:
+            loop.call_soon(self._look)
+        self._clocks.add(clock)
+
+    def _look(self) -> None:
+        loop = self._loop()
+        if loop is None:
+            return
+        # What is about to run is not published by asyncio; an idle loop has nothing there.
+        if not loop._ready:  # type: ignore[attr-defined]
+            self._clocks = {clock for clock in self._clocks if clock._jump_on()}
+        if self._clocks:
+            loop.call_soon(self._look)
 
 
 class ScaledClock:

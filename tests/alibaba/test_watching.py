@@ -1,0 +1,126 @@
+"""Many jobs watched with few calls."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from cloud import LEAVE, Cloud, cloud, request
+
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.errors import AccessError, AlibabaError
+from tidemark.alibaba.watching import JobWatcher
+
+
+async def create(here: Cloud, count: int) -> list[str]:
+    return [
+        await here.dlc.create_job(request(f"bench-{number}"), authorization=LEAVE)
+        for number in range(count)
+    ]
+
+
+async def follow(watcher: JobWatcher, job_id: str) -> list[Job]:
+    return [job async for job in watcher.changes(job_id)]
+
+
+async def test_every_change_is_told_until_the_end() -> None:
+    here = cloud("jobs: [{then: {running_s: 300}}]")
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock, interval_s=1) as watcher:
+        seen = await follow(watcher, job_id)
+    statuses = [job.status for job in seen]
+    assert statuses[0] in ("Creating", "Queuing")
+    assert statuses[-3:] == ["EnvPreparing", "Running", "Succeeded"]
+    assert len(statuses) == len(set(statuses))
+
+
+async def test_three_hundred_jobs_cost_three_calls_a_look() -> None:
+    here = cloud("jobs: [{then: {running_s: 3600}}]", calls_per_s=5.0)
+    ids = await create(here, 300)
+    begun = here.clock.monotonic()
+    before = len(here.simulator.requests())
+    async with JobWatcher(here.dlc, clock=here.clock, interval_s=600) as watcher:
+        told = await asyncio.gather(*(follow(watcher, job_id) for job_id in ids))
+    assert {jobs[-1].status for jobs in told} == {"Succeeded"}
+    looks = (here.clock.monotonic() - begun) / 600
+    calls = len(here.simulator.requests()) - before
+    assert calls <= 3 * (looks + 2)
+
+
+async def test_a_job_that_lists_do_not_show_yet_is_asked_for_by_itself() -> None:
+    here = cloud("jobs: [{then: {visible_after_s: 1000, running_s: 10}}]")
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        assert (await follow(watcher, job_id))[-1].status == "Succeeded"
+    assert here.clock.monotonic() < 1000
+
+
+async def test_a_failure_in_passing_is_left_to_the_next_look() -> None:
+    here = cloud("""
+        calls: [{when: {action: ListJobs, every: 2}, then: {html: 502}}]
+        jobs: [{then: {running_s: 100}}]
+    """)
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        assert (await follow(watcher, job_id))[-1].status == "Succeeded"
+
+
+async def test_what_will_not_pass_is_raised_where_the_job_is_watched() -> None:
+    here = cloud()
+    (job_id,) = await create(here, 1)
+    here.play(
+        "calls: [{when: {action: ListJobs}, then: {error: {status: 403, code: NoPermission}}}]"
+    )
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        with pytest.raises(AccessError, match="NoPermission"):
+            await follow(watcher, job_id)
+
+
+async def test_a_job_that_does_not_exist_is_told_and_the_others_go_on() -> None:
+    here = cloud("jobs: [{then: {running_s: 100}}]")
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        gone, seen = await asyncio.gather(
+            follow(watcher, "dlcneverwas"), follow(watcher, job_id), return_exceptions=True
+        )
+    assert isinstance(gone, AlibabaError)
+    assert "dlcneverwas" in str(gone)
+    assert isinstance(seen, list)
+    assert seen[-1].status == "Succeeded"
+
+
+async def test_unknown_statuses_are_passed_on() -> None:
+    here = cloud("""
+        jobs: [{then: {running_s: 10, detours: [{status: Pondering, before: Running, for_s: 60}]}}]
+    """)
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock, interval_s=5) as watcher:
+        seen = await follow(watcher, job_id)
+    pondering = next(job for job in seen if job.status == "Pondering")
+    assert pondering.phase == "unknown"
+    assert seen[-1].status == "Succeeded"
+
+
+async def test_who_stops_watching_costs_nothing_more() -> None:
+    here = cloud("jobs: [{then: {running_s: never}}]")
+    ids = await create(here, 2)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        async for job in watcher.changes(ids[0]):
+            if job.status == "Running":
+                break
+        await asyncio.sleep(0)
+        before = len(here.calls("ListJobs"))
+        await here.clock.sleep(600)
+        # The iterator is closed by the loop a moment after it was left.
+        assert len(here.calls("ListJobs")) - before <= 1
+
+
+async def test_jobs_are_listed_by_the_workspace_that_they_turn_out_to_be_in() -> None:
+    here = cloud("jobs: [{then: {running_s: 600}}]")
+    ids = await create(here, 20)
+    async with JobWatcher(here.dlc, clock=here.clock, interval_s=60) as watcher:
+        await asyncio.gather(*(follow(watcher, job_id) for job_id in ids))
+    workspaces = [seen["query"].get("WorkspaceId") for seen in here.calls("ListJobs")]
+    assert workspaces[0] is None
+    assert set(workspaces[1:]) == {"1"}
+    assert here.calls("GetJob") == []
