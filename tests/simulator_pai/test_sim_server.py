@@ -73,7 +73,8 @@ async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
         assert len(bill["resources"]) == 2
 
 
-def test_it_runs_commands_by_itself(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_it_runs_commands_by_itself_and_ends_them(tmp_path: Path, number: int) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
         "jobs: [{then: {creating_s: 0, queuing_s: 0, node_s: 0, image_pull: {pull_s: 0}}}]"
@@ -93,10 +94,11 @@ def test_it_runs_commands_by_itself(tmp_path: Path) -> None:
         while not file.exists():
             assert time.monotonic() < end_s
         pid = int(file.read_text())
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(20) == 0
-    with pytest.raises(ProcessLookupError):
-        os.kill(pid, 0)
+        left = os.pidfd_open(pid)
+        server.process.send_signal(number)
+        assert server.process.wait(20) == (0 if number == signal.SIGTERM else -number)
+    assert select.select([left], [], [], 20)[0]
+    os.close(left)
 
 
 def test_it_ends_by_itself_in_time() -> None:

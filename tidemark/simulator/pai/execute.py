@@ -1,7 +1,7 @@
 """Runs the commands of running jobs for real, on this machine, as whoever runs the simulator.
 
 Only the first pod of a job runs its command; the others wait. A command gets the job's own
-variables, those that DLC sets, and few of ours.
+variables, those that DLC sets, and few of ours, and ends with the simulator at the latest.
 """
 
 from __future__ import annotations
@@ -29,15 +29,19 @@ __all__ = ["Commands"]
 _INHERITED = ("PATH", "HOME", "LANG")
 _CLOSING_S = 3.0
 _LONGEST_LINE = 16_384
+# Reads until the simulator lets go of the other end, however it ended, and ends the group.
+_GUARD = ("/bin/sh", "-c", 'trap "" TERM; read _; kill -s KILL -- "-$1"', "guard")
 
 
 @dataclass(slots=True)
 class _Running:
-    """A command's process, its reader, and the start of the Running segment it belongs to."""
+    """A command's process and its guard in one group, the reader of its output, and the start of
+    the Running segment it belongs to."""
 
     job: Job
     start_s: float
     process: subprocess.Popen[str]
+    guard: subprocess.Popen[bytes]
     reader: threading.Thread
     directory: Path
     terminated: bool = False
@@ -119,11 +123,14 @@ class Commands:
             errors="replace",
             cwd=directory,
             env=self._environment(job),
-            start_new_session=True,
+            process_group=0,
+        )
+        guard = subprocess.Popen(
+            [*_GUARD, str(process.pid)], stdin=subprocess.PIPE, process_group=process.pid
         )
         reader = threading.Thread(target=self._read, args=(job, process), daemon=True)
         reader.start()
-        self._running[job.job_id] = _Running(job, start_s, process, reader, directory)
+        self._running[job.job_id] = _Running(job, start_s, process, guard, reader, directory)
 
     def _environment(self, job: Job) -> dict[str, str]:
         document = job.document
@@ -151,6 +158,7 @@ class Commands:
         # What it left behind in its group goes with it, and lets go of the pipe.
         running.kill(signal.SIGKILL)
         running.process.wait()
+        running.guard.communicate()
         running.reader.join(timeout=1.0)
         if not running.reader.is_alive() and running.process.stdout is not None:
             running.process.stdout.close()
