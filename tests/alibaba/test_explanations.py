@@ -259,6 +259,8 @@ def test_the_form_of_an_unknown_code_tells_something(code: str, says: str) -> No
 
 def test_throttling_is_worth_asking_again_and_a_refused_key_is_not() -> None:
     for code, retry in (
+        ("Throttling", "later"),
+        ("Throttling.User", "later"),
         ("Throttling.Api", "later"),
         ("ServiceUnavailable", "later"),
         ("InvalidTimeStamp.Expired", "at once"),

@@ -192,6 +192,7 @@ def test_statuses_that_are_past_are_not_explained() -> None:
         "a normal error was waiting",
         "see os.path.join and requests.get",
         "it took 404 seconds and 137 tries",
+        "it raised errors.notfound somewhere",
         "HTTP/1.1 200 OK",
     ],
 )
@@ -214,11 +215,16 @@ def test_what_steers_a_terminal_is_looked_through(text: str) -> None:
     assert names(text)[0] == "ImagePullBackOff"
 
 
+@pytest.mark.parametrize("blank", ["\t", "\u00a0", "\x00", "\u200b", "\u202e"])
+def test_a_blank_of_any_kind_is_a_blank(blank: str) -> None:
+    assert names(f"{blank}manifest{blank}unknown{blank}") == ["manifest unknown"]
+
+
 def test_of_a_very_long_text_the_beginning_and_the_end_are_read_in_bounded_time() -> None:
     filler = "2026-01-28 14:07:24 status code error a.b.c = pull x\n" * 40_000
     assert len(filler) > 5 * LONGEST_TEXT
     began = time.monotonic()
-    found = names("Throttling.User\n" + filler + "exited with code 139")
+    found = names("Throttling.User\n" + filler + "PriceNotFound\n" + filler + "exit code 139")
     # Some hundred thousand characters: about a second on a slow machine, not minutes.
     assert time.monotonic() - began < 20
     assert found == ["Throttling.User", "exit code 139"]

@@ -37,7 +37,13 @@ def test_a_code_is_explained_for_people(command: Command) -> None:
     assert "  ask again  later" in lines
     assert any(line.startswith("  billed     ") for line in lines)
     assert "  see        https://kubernetes.io/docs/concepts/containers/images/" in lines
+
+
+def test_long_sentences_are_wrapped_under_their_beginning(command: Command) -> None:
+    lines = command("explain", "Throttling.User").out.splitlines()
     assert max(map(len, lines)) <= 100
+    (first,) = [place for place, line in enumerate(lines) if line.startswith("  do         1. ")]
+    assert lines[first + 1].startswith(" " * 16)
 
 
 def test_words_need_no_quotes(command: Command) -> None:
