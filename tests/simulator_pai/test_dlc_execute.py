@@ -103,6 +103,17 @@ async def test_only_the_first_pod_runs_the_command(site: Site, tmp_path: Path) -
     assert file.read_text() == "run\n"
 
 
+async def test_a_role_s_own_command_is_the_master_s(site: Site) -> None:
+    image = {"Image": "registry.example.com/bench:1", "EcsSpec": "ecs.g6.large", "PodCount": 1}
+    specs = [
+        {"Type": "Worker", **image},
+        {"Type": "Master", "UserCommand": "echo of the master", **image},
+    ]
+    job_id = await site.run("echo of everybody", JobSpecs=specs)
+    await site.until(job_id, "Succeeded", "Failed")
+    assert await site.logs(job_id) == ["of the master"]
+
+
 async def test_a_stop_ends_the_command_and_all_it_started(site: Site) -> None:
     job_id = await site.run("sleep 600 & echo $!; echo $$; echo ready; wait")
     child, shell, _ = await site.said(job_id, "ready")

@@ -159,7 +159,7 @@ async def test_logs(start: Any) -> None:
     pai.clock.advance(100)
     assert await logs(pai, job_id, master) == ["one", "two", "three"]
     assert await logs(pai, job_id, master, MaxLines=2) == ["two", "three"]
-    assert await logs(pai, job_id, worker) == ["waiting for the first pod"]
+    assert await logs(pai, job_id, worker) == [f"waiting for {master}"]
     pai.clock.advance(1000)
     assert (await logs(pai, job_id, master))[-1] == "command exited with code 3"
     assert await logs(pai, job_id, master, EndTime="2026-01-01T00:00:30Z") == []

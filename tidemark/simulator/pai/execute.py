@@ -1,7 +1,8 @@
 """Runs the commands of running jobs for real, on this machine, as whoever runs the simulator.
 
-Only the first pod of a job runs its command; the others wait. A command gets the job's own
-variables, those that DLC sets, and few of ours, and ends with the simulator at the latest.
+Only one pod of a job runs its command, the master where there is one; the others wait. A command
+gets the job's own variables, those that DLC sets, and few of ours, and ends with the simulator at
+the latest.
 """
 
 from __future__ import annotations
@@ -108,11 +109,12 @@ class Commands:
 
     def _start(self, job: Job, start_s: float) -> None:
         document = job.document
-        first = document["JobSpecs"][0]
+        kind = job.leader().role.kind
+        spec = next(one for one in document["JobSpecs"] if one["Type"] == kind)
         shell = (document.get("Settings") or {}).get("Shell") or "sh"
         # What does not come with the job's own image cannot be chosen here.
         program = shutil.which(Path(str(shell)).name) or "/bin/sh"
-        command = first.get("UserCommand") or document["UserCommand"]
+        command = spec.get("UserCommand") or document["UserCommand"]
         directory = Path(tempfile.mkdtemp(prefix="tidemark-simulator-"))
         process = subprocess.Popen(
             [program, "-c", command],

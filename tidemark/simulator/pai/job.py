@@ -20,6 +20,7 @@ from tidemark.simulator.pai.pull_errors import pull_failure
 __all__ = ["Incarnation", "Job", "Pod", "new_job_id"]
 
 _MOST_LINES = 20_000
+_LEADERS = ("Master", "Chief", "Head")
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 
 
@@ -141,6 +142,11 @@ class Job:
             ))
             for index, (kind, number, role) in enumerate(self.request.pod_kinds)
         )  # fmt: skip
+
+    def leader(self) -> Pod:
+        """The pod that runs the command: the master, chief or head, else the first."""
+        pods = self.pods()
+        return next((pod for pod in pods if pod.kind in _LEADERS), pods[0])
 
     def _incarnations(self, pod_id: str, index: int) -> Iterator[Incarnation]:
         life = self.life

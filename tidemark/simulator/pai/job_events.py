@@ -111,13 +111,14 @@ def node_name(job: Job, one: Incarnation) -> str:
 
 
 def output(job: Job, pod: Pod, one: Incarnation) -> list[tuple[float, str]]:
-    """What an incarnation of a pod wrote, line by line with its time. The first pod runs the
-    command; the others wait for it."""
+    """What an incarnation of a pod wrote, line by line with its time. One pod runs the command;
+    the others wait for it."""
     started_s = one.started_s
     if math.isinf(started_s) or started_s >= one.end_s:
         return []
-    if pod.pod_id != job.pods()[0].pod_id:
-        return [(started_s, "waiting for the first pod")]
+    leader = job.leader()
+    if pod.pod_id != leader.pod_id:
+        return [(started_s, f"waiting for {leader.pod_id}")]
     if job.waits_for_exit:
         return [line for line in job.output if one.started_s <= line[0] <= one.end_s]
     lines = [(started_s, text) for text in job.script.logs or ("command started",)]

@@ -127,7 +127,8 @@ class JobScript(BaseModel):
     `bidding_s`, `sanity_check_s` and `reserving_s`: None leaves it to the job (a Lingjun spot job
     bids, EnableSanityCheck checks, JobReservedMinutes reserves). `visible_after_s`: how long
     ListJobs does not know the job yet. `stopping_s`: from a stop to Stopped. `logs`: what the
-    first pod writes when it starts.
+    pod that runs the command writes when it starts. Where commands are run for real, they decide
+    over `running_s`, `exit_code` and `logs`.
     """
 
     model_config = strict_model
