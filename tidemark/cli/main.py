@@ -15,6 +15,8 @@ import typer
 from rich.console import Console
 
 from tidemark import __version__
+from tidemark.cli.eas import eas
+from tidemark.cli.pai import pai
 from tidemark.cli.stores import stores
 from tidemark.config import load_config
 from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
@@ -36,6 +38,8 @@ simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
 app.add_typer(engines, name="engines")
 app.add_typer(simulate, name="simulate")
 app.add_typer(stores, name="store")
+app.add_typer(pai, name="pai")
+app.add_typer(eas, name="eas")
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]
@@ -311,6 +315,19 @@ def simulate_endpoint(context: typer.Context) -> None:
     """An OpenAI-compatible endpoint whose true latencies are known (--help for its options)."""
     # A process of its own: nothing outside the simulator imports it.
     os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.endpoint", *context.args])
+
+
+@simulate.command(
+    "pai",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+)
+def simulate_pai(context: typer.Context) -> None:
+    """PAI's services with virtual time, a bill and faults on request (--help for its options)."""
+    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.pai.server", *context.args])
 
 
 @simulate.command("tokenizer")
