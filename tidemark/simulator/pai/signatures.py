@@ -75,7 +75,8 @@ class Signatures:
             if not asked.header(name):
                 refuse(400, "MissingParameter", f"The header {name} is required.")
         present = {name for name in asked.headers if name.startswith("x-acs-")} | {"host"}
-        if asked.header("content-type"):
+        # Without a body some HTTP libraries add one after the signature.
+        if asked.header("content-type") and asked.body:
             present.add("content-type")
         for name in sorted(present.difference(names)):
             refuse(400, "IncompleteSignature", f"The header {name} must be signed.")
