@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from products_cloud import BODY, REGION, TASKS, Cloud, body
+from pydantic import ValidationError
 
 from tidemark.simulator.pai.eas_task import TaskScript
 from tidemark.simulator.pai.wire import WireError
@@ -100,6 +101,7 @@ class TestLife:
         cloud.clock.advance(40)
         second = cloud.report(name)
         assert second["TimestampList"][0] > first["TimestampList"][-1]
+        assert second["RTList"] != first["RTList"]
         assert cloud.status(name) == "Stopped"
 
     def test_an_update_changes_the_load_of_a_running_task(self, cloud: Cloud) -> None:
@@ -237,6 +239,13 @@ class TestScripts:
         assert cloud.status(name) == "Warming"
         cloud.clock.advance(15)
         assert cloud.status(name) == "Running"
+
+    def test_a_script_can_be_read_from_a_file(self) -> None:
+        read = TaskScript.model_validate({"task": "b-*", "detours": [["Warming", 30]]})
+        assert read.detours == (("Warming", 30.0),)
+        for wrong in ({"creating": 3}, {"fail": "Exploded"}, {"starting_s": -1}):
+            with pytest.raises(ValidationError):
+                TaskScript.model_validate(wrong)
 
     def test_a_script_is_for_the_tasks_it_names(self, cloud: Cloud) -> None:
         cloud.benchmarks.script(TaskScript(task="benchmark-qwen*", fail="CreateFailed"))

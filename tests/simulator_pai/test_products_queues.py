@@ -94,6 +94,8 @@ class TestQueue:
         assert queue(cloud, WorkloadIds=job_id) == []
         [over] = queue(cloud, WorkloadIds=job_id, WithHistoricalData="true")
         assert (over["WorkloadStatus"], over["Status"]) == ("Succeeded", "Dequeued")
+        cloud.ask("DeleteJob", "DELETE", f"/api/v1/jobs/{job_id}")
+        assert queue(cloud, WorkloadIds=job_id, WithHistoricalData="true") == []
 
     def test_a_higher_priority_is_further_in_front(self, cloud: Cloud) -> None:
         job_id = create_job(cloud, Priority=9)

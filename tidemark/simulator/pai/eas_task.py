@@ -29,6 +29,7 @@ _FAILED_KEPT_S = 600.0
 _UNDER_LOAD = ("Running", "Updating")
 
 Seconds = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Detour = Annotated[tuple[str, Seconds], Field(strict=False)]
 Failure = Literal["CreateFailed", "UpdateFailed", "Terminated", "Error", "DeleteFailed"]
 
 
@@ -54,7 +55,7 @@ class TaskScript(BaseModel):
     fail_after_s: Seconds = 0.0
     message: str = ""
     stays: str | None = None
-    detours: tuple[tuple[str, Seconds], ...] = ()
+    detours: tuple[Detour, ...] = Field(default=(), strict=False)
 
     def matches(self, task: str, service: str) -> bool:
         """Whether a task of this name, for this service, is meant."""

@@ -51,7 +51,7 @@ class PriceScript(BaseModel):
     code: Annotated[str, Field(min_length=1)]
     status: Annotated[int, Field(ge=400, le=599)] = 400
     message: str = "The specified parameter is not supported."
-    categories: tuple[str, ...] = ()
+    categories: tuple[str, ...] = Field(default=(), strict=False)
 
     def refusal(self, instance_type: str, categories: tuple[str, ...]) -> WireError | None:
         """The answer, None where this machine with these disks is not meant."""

@@ -224,7 +224,7 @@ class PaiStudio(Service):
             and job.request.resource_id == quota.quota_id
             and job.region == self._world.default_region
         ]
-        waiting = [one for one in known if one.dequeued_s is None and one.ended_s is None]
+        waiting = [one for one in known if one.dequeued_s is None]
         waiting.sort(key=lambda one: (-one.priority, one.created_s))
         if quota.strategy == "PaiStrategyStrictFIFO":
             waiting.sort(key=lambda one: one.created_s)
@@ -232,8 +232,7 @@ class PaiStudio(Service):
         return [(one, ranks.get(one.workload_id, 0)) for one in known]
 
     def _info(self, quota: Quota, one: Workload, position: int) -> dict[str, Any]:
-        # What was stopped while it waited has left the queue all the same.
-        left_s = one.ended_s if one.dequeued_s is None else one.dequeued_s
+        left_s = one.dequeued_s
         return {
             "WorkloadId": one.workload_id,
             "WorkloadName": one.name,

@@ -54,7 +54,8 @@ class Workload:
     """A workload in the queue of a quota. Times are in seconds since 1970-01-01 UTC.
 
     `status` is what it is doing, `PreAllocation` while nodes are being prepared. It is enqueued
-    until `dequeued_s`, and over from `ended_s`; either is None if that has not happened.
+    until `dequeued_s`, and over from `ended_s`; either is None if that has not happened. What is
+    stopped while it waits is dequeued by that.
     """
 
     workload_id: str
