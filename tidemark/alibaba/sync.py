@@ -20,8 +20,8 @@ import httpx
 
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.channel import ChannelSettings
+from tidemark.alibaba.credential_sources import default_chain
 from tidemark.alibaba.credentials import CredentialSource
-from tidemark.alibaba.credential_chain import default_chain
 from tidemark.clock import Clock, SystemClock
 from tidemark.config import load_config
 
