@@ -160,6 +160,13 @@ class TestWorkspaces:
         assert known["AdminNames"]
         assert "AdminNames" not in cloud.ask("GetWorkspace", "GET", path)
 
+    def test_it_can_fail(self) -> None:
+        cloud = Cloud(workspaces_fail=True)
+        workspace_id = cloud.ask("CreateWorkspace", "POST", WORKSPACES, NEW)["WorkspaceId"]
+        cloud.clock.advance(6)
+        path = f"{WORKSPACES}/{workspace_id}"
+        assert cloud.ask("GetWorkspace", "GET", path)["Status"] == "FAILURE"
+
     def test_it_is_created_in_one_region(self, cloud: Cloud) -> None:
         made = cloud.ask("CreateWorkspace", "POST", WORKSPACES, NEW, region="cn-shanghai")
         path = f"{WORKSPACES}/{made['WorkspaceId']}"

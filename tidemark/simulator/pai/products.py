@@ -28,20 +28,22 @@ def services(
     deployed: tuple[DeployedService, ...] = SERVICES,
     workspaces: tuple[Workspace, ...] | None = None,
     quotas: tuple[Quota, ...] = QUOTAS,
+    workspaces_fail: bool = False,
     wrapped: bool = False,
 ) -> list[Service]:
     """All services of one simulated cloud but DLC. What they charge for goes on the bill.
 
     `deployed`, `workspaces` and `quotas` are there from the start; by default two services, the
-    default workspace and one quota. With `wrapped`, DescribeService answers below a key `Service`.
-    ECS prices and benchmark tasks can be scripted: `EcsPrices.script`, `EasBenchmarks.script`.
+    default workspace and one quota. With `workspaces_fail` new workspaces end in FAILURE; with
+    `wrapped`, DescribeService answers below a key `Service`. ECS prices and benchmark tasks can be
+    scripted: `EcsPrices.script`, `EasBenchmarks.script`.
     """
     now_s = clock.time()
     eas = EasServices(world, now_s, deployed, wrapped=wrapped)
     bill.add_provider(eas.bill_lines)
     benchmarks = EasBenchmarks(world, eas, clock)
     return [
-        AiWorkSpace(world, now_s, workspaces),
+        AiWorkSpace(world, now_s, workspaces, failing=workspaces_fail),
         eas,
         benchmarks,
         EasGateway(world, benchmarks),
