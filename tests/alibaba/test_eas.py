@@ -37,6 +37,7 @@ from tidemark.simulator.pai.eas_benchmarks import EasBenchmarks
 from tidemark.simulator.pai.eas_task import TaskScript
 
 CANARY = "canary-token-9f2c77d1"
+SIGNATURE = "canary-signature-51ab"
 LENT = {"env:SERVICE_TOKEN": "test_token"}
 
 
@@ -393,7 +394,7 @@ async def test_secrets_are_in_no_answer_error_log_or_record(
     caplog.set_level(logging.DEBUG)
     here = cloud()
     eas = Eas(here.account)
-    signed = f"https://b.example/data.zip?Expires=9&Signature={CANARY}-signature"
+    signed = f"https://b.example/data.zip?Expires=9&Signature={SIGNATURE}"
     asked = body(data={"path": signed})
     created = await eas.create_benchmark_task(
         asked, authorization=LEAVE, lend={"env:SERVICE_TOKEN": CANARY}
@@ -405,7 +406,7 @@ async def test_secrets_are_in_no_answer_error_log_or_record(
     assert json.dumps(here.simulator.requests()).count("CreateBenchmarkTask") == 1
     told.append(json.dumps(here.simulator.state()))
     # A service that repeats what it was sent.
-    echo = {"Code": "InvalidParameter", "Message": f"bad: {CANARY} {CANARY}-signature"}
+    echo = {"Code": "InvalidParameter", "Message": f"bad: {CANARY} {SIGNATURE}"}
     with pytest.raises(ServiceError) as caught:
         await answering(httpx.Response(400, json=echo)).create_benchmark_task(
             asked, authorization=LEAVE, lend={"env:SERVICE_TOKEN": CANARY}
@@ -422,6 +423,7 @@ async def test_secrets_are_in_no_answer_error_log_or_record(
     told += [repr(service), str(service.wire)]
     for text in told:
         assert CANARY not in text
+        assert SIGNATURE not in text
     for seen in here.simulator.requests():
         assert CANARY not in json.dumps({**seen, "body": _without_data(seen["body"])})
 
