@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PrivateAttr, ValidationError
@@ -49,10 +50,13 @@ def redacted(value: Any, name: str = "") -> Any:
         return [redacted(each, name) for each in value]
     if not isinstance(value, str) or not value or value.startswith(("env:", "file:", "prefect:")):
         return value
+    return MASK if _is_secret(name) else value
+
+
+@lru_cache(maxsize=4096)
+def _is_secret(name: str) -> bool:
     folded = name.casefold()
-    if folded in _PLAIN_FIELDS:
-        return value
-    return MASK if folded in _SECRET_FIELDS or is_sensitive_name(name) else value
+    return folded not in _PLAIN_FIELDS and (folded in _SECRET_FIELDS or is_sensitive_name(name))
 
 
 def _instant(value: object) -> datetime | None:
