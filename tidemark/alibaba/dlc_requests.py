@@ -159,7 +159,9 @@ class CreateJob(Request):
     max_running_time_minutes: int | None = Field(
         None, alias="JobMaxRunningTimeMinutes", ge=1, description="Ends the job after so long"
     )
-    envs: dict[str, str] | None = None
+    envs: dict[str, str] | None = Field(
+        None, repr=False, description="Variables of the job, which everyone who sees it can read"
+    )
     thirdparty_libs: list[str] | None = Field(None, description="pip requirements")
     tags: dict[str, str] = Field({}, description="Tags, by which the job is found again")
     settings: JsonObject = Field({}, description="Further settings, as they are sent")
