@@ -95,6 +95,7 @@ async def test_what_each_spec_requires(start: Any, name: str) -> None:
         ({"spec": {"ResourceConfig": {"CPU": "1"}}}, "ResourceConfig"),
         ({"spec": SHARE}, "ResourceId"),
         (QUOTA, "ResourceConfig"),
+        ({**QUOTA, "spec": {"ResourceConfig": {"CPU": "1"}}}, "JobSpecs[0].EcsSpec and"),
         ({**QUOTA, "spec": {**SHARE, "ResourceConfig": {"CPU": 4}}}, "ResourceConfig.CPU"),
         ({**QUOTA, "spec": {**SHARE, "ResourceConfig": {"Memory": "4GB"}}}, "Memory"),
         ({"spec": {"SpotSpec": {"SpotStrategy": "SpotWithPriceLimit"}}}, "SpotSpec"),

@@ -185,7 +185,7 @@ async def test_the_clock_runs_at_real_speed_meanwhile(site: Site) -> None:
 
 
 async def test_the_end_of_the_simulator_ends_commands(site: Site) -> None:
-    job_id = await site.run("sleep 600 & echo $!; echo ready; wait")
+    job_id = await site.run("trap '' TERM; sleep 600 & echo $!; echo ready; wait; wait")
     child, _ = await site.said(job_id, "ready")
     site.pai.simulator.close()
     assert ended(int(child))

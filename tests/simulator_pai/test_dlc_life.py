@@ -125,6 +125,44 @@ async def test_a_limit_stops_a_job(start: Any) -> None:
     assert job["Duration"] == 125
 
 
+async def test_a_job_stopped_before_it_has_nodes_gets_none(start: Any) -> None:
+    pai = start("jobs: [{then: {stopping_s: 60}}]")
+    job_id = await pai.create()
+    await lived(pai, job_id, 5)
+    await pai.stop(job_id)
+    job = await lived(pai, job_id, 40)
+    assert (job["Status"], job["Pods"]) == ("Stopping", [])
+    job = await lived(pai, job_id, 60)
+    assert (job["Status"], job["Pods"]) == ("Stopped", [])
+    assert pai.simulator.bill()["resources"] == []
+
+
+async def test_what_would_have_come_after_a_limit_does_not(start: Any) -> None:
+    pai = start("jobs: [{then: {interruptions: [{after_s: 100}]}}]")
+    job_id = await pai.create(JobMaxRunningTimeMinutes=1)
+    job = await lived(pai, job_id, 1000)
+    assert (job["Status"], job["RestartTimes"]) == ("Stopped", "0/10")
+    assert [pod["HistoryPods"] for pod in job["Pods"]] == [[]]
+    assert Decimal(pai.simulator.bill()["billable_seconds"]) == 15 + 40 + 60 + 5
+
+
+async def test_a_stop_while_a_new_node_is_waited_for(start: Any) -> None:
+    pai = start("""
+        jobs: [{then: {stopping_s: 60, interruptions: [{after_s: 100, new_node_s: 40}]}}]
+    """)
+    job_id = await pai.create()
+    assert (await lived(pai, job_id, 165))["Status"] == "Restarting"
+    billed = pai.simulator.bill()["billable_seconds"]
+    await pai.stop(job_id)
+    job = await lived(pai, job_id, 1000)
+    assert job["Status"] == "Stopped"
+    assert job["RestartRecord"][0]["RestartStatus"] == "Failed"
+    assert job["RestartRecord"][0]["RestartDurationInSec"] == 64
+    assert pai.simulator.bill()["billable_seconds"] == billed
+    events = [line[20:] for line in await pai.events(job_id)]
+    assert events.count("Started container main") == 1
+
+
 async def test_deleting_needs_an_end(start: Any) -> None:
     pai = start()
     job_id = await pai.create()

@@ -104,6 +104,7 @@ async def test_a_pull_that_recovers(start: Any) -> None:
     good = next(number for number, line in enumerate(lines) if "Successfully pulled" in line)
     assert last_bad < good
     assert lines[last_bad][:19] < "2026-01-01 00:01:21"
+    assert f'2026-01-01 00:01:21 Pulling image "{IMAGE}"' in lines
 
 
 async def test_a_pull_that_is_given_up(start: Any) -> None:
@@ -148,6 +149,16 @@ async def test_a_stopped_job_says_nothing_more(start: Any) -> None:
     pai.clock.advance(3600)
     assert await pai.events(job_id) == lines
     assert "Job status changed to Stopped" in lines[-1]
+
+
+async def test_a_pull_that_was_stopped_tells_of_no_more_layers(start: Any) -> None:
+    pai = start("jobs: [{then: {image_pull: {pull_s: 1100, layers: 10}}}]")
+    job_id = await pai.create()
+    pai.clock.advance(21 + 350)
+    await pai.stop(job_id)
+    pai.clock.advance(3600)
+    layers = [line for line in await pai.events(job_id) if "layers are complete" in line]
+    assert len(layers) == 3
 
 
 async def test_logs(start: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tidemark.simulator.pai.job_script import JobScript, StockOut
 
@@ -221,7 +221,15 @@ class _Times:
                 setattr(self, name, math.inf)
         if math.isinf(self.exit_s):
             self.exit_code = None
-        self.restarts = [one for one in self.restarts if one.at_s < at_s]
+        self.restarts = [
+            replace(
+                one,
+                node_s=one.node_s if one.node_s < at_s else math.inf,
+                running_s=one.running_s if one.running_s < at_s else math.inf,
+            )
+            for one in self.restarts
+            if one.at_s < at_s
+        ]
 
 
 def _prepare(path: _Path, script: JobScript, conditions: Conditions, times: _Times) -> bool:
@@ -301,7 +309,7 @@ def _run(
     limit_s = times.running_s + conditions.limit_s
     if exited is not None and exited.at_s < path.now_s:
         path.cut(exited.at_s)
-        times.restarts = [one for one in times.restarts if one.at_s < exited.at_s]
+        times.forget_from(exited.at_s)
         exit_code = exited.code
     if path.now_s > limit_s:
         minutes = round(conditions.limit_s / 60)
@@ -310,7 +318,7 @@ def _run(
             "JobMaxRunningTimeExceeded",
             f"Job is stopped because it ran for more than {minutes} minutes.",
         )
-        times.restarts = [one for one in times.restarts if one.at_s < limit_s]
+        times.forget_from(limit_s)
         return
     if math.isinf(path.now_s):
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 from tidemark.simulator.pai.job import Incarnation, Job, Pod
 from tidemark.simulator.pai.job_events import node_name
-from tidemark.simulator.pai.job_life import TERMINAL, Segment
+from tidemark.simulator.pai.job_life import TERMINAL, Restart, Segment
 
 __all__ = ["job_item", "job_view", "wire_time"]
 
@@ -134,12 +134,20 @@ def _restart_record(job: Job, now_s: float) -> list[dict[str, Any]]:
             "OccurPhase": "Running",
             "OccurTime": wire_time(restart.at_s),
             "Reason": "SpotEvicted" if restart.evicted else "NodeFailed",
-            "RestartStatus": "Succeeded" if restart.running_s <= now_s else "Restarting",
-            "RestartDurationInSec": int(min(now_s, restart.running_s) - restart.at_s),
+            "RestartStatus": _restart_status(job, restart, now_s),
+            "RestartDurationInSec": int(
+                min(now_s, restart.running_s, job.life.end_s) - restart.at_s
+            ),
         }
         for number, restart in enumerate(job.life.restarts, start=1)
         if restart.at_s <= now_s
     ]
+
+
+def _restart_status(job: Job, restart: Restart, now_s: float) -> str:
+    if restart.running_s <= now_s:
+        return "Succeeded"
+    return "Failed" if job.life.end_s <= now_s else "Restarting"
 
 
 def _pod_view(job: Job, pod: Pod, now_s: float) -> dict[str, Any] | None:
