@@ -27,7 +27,7 @@ from tidemark.simulator.pai.scenario import scenario_from_text
 
 REGION = "cn-hangzhou"
 KEY = Account("LTAIexample", "example-secret")
-TEMPORARY = Account("STS.example", "example-secret-2", security_token="example token/+=")
+TEMPORARY = Account("STS.example", "example-secret-2", security_token="example-token/+=")
 ENDED = Account("STS.ended", "example-secret-3", security_token="ended-token", expires_at_s=1.0)
 
 _SIGNED = re.compile(r"SignedHeaders=([^,]+)")
@@ -127,7 +127,7 @@ async def accepting(scope: Scope, _: Receive, send: Send) -> None:
 
 
 @contextmanager
-def served(app: ASGIApp, *, lifespan: str = "on") -> Iterator[int]:
+def served(app: ASGIApp, *, lifespan: str = "on", **more: Any) -> Iterator[int]:
     """An application on a port of 127.0.0.1, in a thread, until the end of the block."""
     config = uvicorn.Config(
         app,
@@ -136,15 +136,18 @@ def served(app: ASGIApp, *, lifespan: str = "on") -> Iterator[int]:
         access_log=False,
         lifespan=lifespan,  # type: ignore[arg-type]
         timeout_graceful_shutdown=1,
+        **more,
     )
     server = uvicorn.Server(config)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()
-        # It listens already: whoever connects before the server is up waits for it.
-        yield listener.getsockname()[1]
-        server.should_exit = True
-        thread.join(timeout=10)
+        try:
+            # It listens already: whoever connects before the server is up waits for it.
+            yield listener.getsockname()[1]
+        finally:
+            server.should_exit = True
+            thread.join(timeout=10)
 
 
 @dataclass
