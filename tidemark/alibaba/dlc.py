@@ -62,7 +62,6 @@ class JobQuery:
         "tags": "Tags",
         "show_own": "ShowOwn",
         "from_all_workspaces": "FromAllWorkspaces",
-        "from_all_workspaces": "FromAllWorkspaces",
         "sort_by": "SortBy",
         "order": "Order",
     }

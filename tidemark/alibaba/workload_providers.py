@@ -79,13 +79,10 @@ class DlcWorkloads:
 
     async def find(self, query: WorkloadQuery) -> list[WorkloadInfo]:
         """Jobs, by workspace, name, type and quota where they are asked about."""
-        everywhere = True if query.workspace_id is None else None
         jobs = await self._dlc.all_jobs(
             workspace_id=query.workspace_id,
             display_name=query.workload_name,
             job_type=query.workload_type,
-            show_own=everywhere,
-            from_all_workspaces=everywhere,
         )
         return [WorkloadInfo.of(job_document(job), "ListJobs") for job in jobs]
 
