@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from tidemark.cli.printing import plain
 from tidemark.config import Config, load_config
 from tidemark.errors import SecretError
 
@@ -104,10 +105,14 @@ class Session:
 def _done(carry: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
     import asyncio
 
-    from tidemark.alibaba.errors import CredentialError
+    from tidemark.alibaba.errors import AlibabaError, CredentialError
 
     try:
         return asyncio.run(carry())
     except CredentialError as error:
         # Nothing was asked of a service: the set-up is wrong, as with any other secret.
         raise SecretError(error.what, error.where, error.remedy) from None
+    except AlibabaError as error:
+        # A service may repeat anything, also of what others gave it.
+        error.what = plain(error.what)
+        raise

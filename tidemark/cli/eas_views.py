@@ -87,14 +87,14 @@ def show_service(session: Session, name: str, *, as_json: bool) -> None:
     if as_json:
         print_document({"service": service.wire, **meaning})
         return
-    memory_gib = None if service.memory_mib is None else service.memory_mib / 1024
+    memory_gib = None if service.memory_mib is None else round(service.memory_mib / 1024, 1)
     say(f"{service.service_name}  {service.status}")
     told: dict[str, object] = {
         "message": service.message,
         **meaning,
         "instances": _instances(service),
-        "each has": f"{number(service.cpu)} vCPU, {number(memory_gib)} GiB, "
-        f"{number(service.gpu or 0)} GPUs",
+        "each has": f"{number(service.cpu)} vCPU, {number(memory_gib)} GiB"
+        + (f", {number(service.gpu)} GPU" if service.gpu else ""),
         "image": service.image,
         "internet": service.internet_endpoint,
         "intranet": service.intranet_endpoint,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidemark.cli.alibaba_session import Session
@@ -241,13 +241,14 @@ def show_price(
                 "request_id": price.request_id,
             }
         )
-    elif each is None:
-        say(f"{instance_type} has no price in {price.region}: {price.reason}", err=True)
-    else:
+    elif each is not None:
         kind = "spot" if spot else "pay-as-you-go"
         say(f"{instance_type} in {price.region}, {kind}")
         print_facts(_price_facts(price, workers, hours, disk_gib, read_at))
-    return FAILED if each is None else 0
+    if each is None:
+        say(f"{instance_type} has no price in {price.region}: {price.reason}", err=True)
+        return FAILED
+    return 0
 
 
 def _price_facts(
@@ -275,8 +276,10 @@ def _price_facts(
 
 
 def _money(amount: Decimal) -> str:
-    """An amount to the cent, and further where it is small."""
-    return f"{amount:,.2f}" if amount >= 1 else f"{amount.normalize():f}"
+    """An amount to the hundredth of a cent, and at least to the cent."""
+    rounded = amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
+    whole, _, cents = f"{rounded:,f}".partition(".")
+    return f"{whole}.{cents.rstrip('0'):0<2}"
 
 
 def show_workspaces(session: Session, *, as_json: bool) -> None:
