@@ -36,21 +36,25 @@ def redacted(value: Any, name: str = "") -> Any:
     Empty values and references (`env:NAME`) stay: they show that there is none, or where it is.
     """
     if isinstance(value, Mapping):
-        # A name beside its value, as labels and lists of environment variables have them: the
-        # value is what the name says, and the name, though called a key, is none.
-        fields = {str(key).casefold(): each for key, each in value.items()}
-        pair = fields.get("key", fields.get("name"))
-        named = {"value": pair, "key": "", "name": ""} if isinstance(pair, str) else {}
-        as_named = named if "value" in fields else {}
-        return {
-            key: redacted(each, as_named.get(str(key).casefold(), str(key)))
-            for key, each in value.items()
-        }
+        names = _named_pair(value)
+        return {key: redacted(each, names.get(key, key)) for key, each in value.items()}
     if isinstance(value, list):
         return [redacted(each, name) for each in value]
     if not isinstance(value, str) or not value or value.startswith(("env:", "file:", "prefect:")):
         return value
     return MASK if _is_secret(name) else value
+
+
+def _named_pair(value: Mapping[str, Any]) -> dict[str, str]:
+    """What to call the fields of a name beside its value, as labels and lists of environment
+    variables have them: the value is what the name says, and the name, though called a key, is
+    no secret."""
+    for key, name, content in (("Key", "Name", "Value"), ("key", "name", "value")):
+        if content in value:
+            said = value.get(key, value.get(name))
+            if isinstance(said, str):
+                return {content: said, key: "", name: ""}
+    return {}
 
 
 @lru_cache(maxsize=4096)
