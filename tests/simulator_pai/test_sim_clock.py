@@ -25,6 +25,16 @@ def test_a_change_of_speed_moves_no_time() -> None:
     assert 0.02 <= clock.monotonic() - first < 1
 
 
+def test_time_that_has_passed_is_not_counted_again() -> None:
+    clock = ScaledClock(1_000_000.0)
+    while clock.monotonic() < 100_000:
+        pass
+    clock.speed = 1.0
+    before = clock.monotonic()
+    clock.speed = 1_000_000.0
+    assert clock.monotonic() - before < 50_000
+
+
 def test_skipping_ahead() -> None:
     clock = ScaledClock(1.0)
     before, passed = clock.time(), clock.monotonic()

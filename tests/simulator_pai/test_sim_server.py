@@ -71,6 +71,8 @@ async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
         assert (await pai.get(job_id, host=host))["Status"] == "Succeeded"
         bill = (await http.get(f"{server.url}/_simulator/bill")).json()
         assert len(bill["resources"]) == 2
+    # What was broken off on purpose is no error to tell of.
+    assert not select.select([server.process.stderr], [], [], 0)[0]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -19,8 +19,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import psutil
@@ -96,6 +95,7 @@ async def serve(simulator: PaiSimulator, given: argparse.Namespace) -> None:
             end()
         loop.call_later(_LOOK_S, look)
 
+    # Without handlers of ours the server would end by the signal, and not with status 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, end)
     loop.call_later(given.max_seconds, end)
@@ -105,7 +105,7 @@ async def serve(simulator: PaiSimulator, given: argparse.Namespace) -> None:
 
 
 class _Server(uvicorn.Server):
-    """A server that says when it accepts calls, and leaves signals to us: so it ends with 0."""
+    """A server that says when it accepts calls."""
 
     def __init__(self, config: uvicorn.Config, *, announce: Callable[[], None]) -> None:
         super().__init__(config)
@@ -116,11 +116,6 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._announce()
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Capture none."""
-        yield
 
 
 def _ready(host: str, listener: socket.socket) -> str:
