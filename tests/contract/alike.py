@@ -53,7 +53,11 @@ async def assert_alike(pair: Pair, both: Both) -> None:
     pair.official(both.official)
     await pair.ours(both.ours)
     official, ours = (
-        [one for one in both.kept.requests if one.by_sdk is by_sdk and _is(one, pair.operation)]
+        [
+            one
+            for one in both.kept.requests
+            if one.by_sdk is by_sdk and one.action == pair.operation.action
+        ]
         for by_sdk in (True, False)
     )
     assert len(official) == len(ours) == 1
@@ -67,10 +71,6 @@ async def assert_alike(pair: Pair, both: Both) -> None:
     assert own.signed == theirs.signed
     # Nothing of the service's own headers goes unsigned.
     assert {name for name in own.headers if name.startswith("x-acs-")} <= own.signed
-
-
-def _is(one: Recorded, operation: Operation) -> bool:
-    return one.action == operation.action
 
 
 def _query(one: Recorded) -> dict[str, str]:

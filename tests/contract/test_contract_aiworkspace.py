@@ -50,7 +50,7 @@ def test_a_workspace_is_created_and_found(cloud: Cloud, sdk: Official) -> None:
         workspace_name="bench_1", description="潮", env_types=["prod"], display_name="Bench"
     )
     made = understood(cloud, sdk.aiworkspace.create_workspace(request))
-    statuses = []
+    statuses: list[str] = []
     for _ in range(2):
         seen = understood(
             cloud,

@@ -47,7 +47,7 @@ def test_a_job_is_created_and_lives_before_the_sdk(cloud: Cloud, sdk: Official) 
         ),
     )
     assert body.job_id.startswith("dlc")
-    statuses = []
+    statuses: list[str] = []
     for _ in range(8):
         seen = understood(
             cloud, sdk.dlc.get_job(body.job_id, models.GetJobRequest(need_detail=True))

@@ -32,7 +32,7 @@ def test_a_stress_test_lives_before_the_sdk(cloud: Cloud, sdk: Official) -> None
     made = understood(cloud, create(sdk))
     assert (made.task_name, made.region) == ("bench_1", REGION)
     assert made.message == "Benchmark task [bench_1] is Creating"
-    statuses = []
+    statuses: list[str] = []
     for _ in range(60):
         task = understood(cloud, sdk.eas.describe_benchmark_task(REGION, "bench_1"))
         statuses += [task.status] if task.status not in statuses[-1:] else []

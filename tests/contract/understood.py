@@ -14,7 +14,7 @@ from Tea.model import TeaModel
 __all__ = ["lost_fields", "understood", "wrong_types"]
 
 # The models of newer SDKs, and of older ones.
-Model = DaraModel | TeaModel
+Models = (DaraModel, TeaModel)
 
 
 def understood(cloud: Cloud, response: Any, *, unknown: Collection[str] = ()) -> Any:
@@ -52,7 +52,7 @@ def lost_fields(sent: Any, read: Any, where: str = "") -> Iterator[str]:
         assert sent == read, where
 
 
-def wrong_types(model: Model, where: str = "") -> Iterator[str]:
+def wrong_types(model: Any, where: str = "") -> Iterator[str]:
     """The places whose values are not of the type that the SDK declares."""
     for name, hint in get_type_hints(type(model).__init__).items():
         if name != "return":
@@ -73,7 +73,7 @@ def _misfits(value: Any, hint: Any, where: str) -> Iterator[str]:
         inner = get_args(hint)[-1]
         for one in value.values() if isinstance(value, dict) else value:
             yield from _misfits(one, inner, f"{where}[]")
-    elif isinstance(value, Model):
+    elif isinstance(value, Models):
         yield from wrong_types(value, where)
     else:
         # A number without a fraction is a number all the same.
