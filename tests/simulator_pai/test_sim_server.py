@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Pai
+from pai_calls import Pai
 
 from tidemark.errors import ConfigError
 from tidemark.simulator.clock import ScaledClock
