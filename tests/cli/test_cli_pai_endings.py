@@ -131,7 +131,7 @@ def test_cleaning_up_only_shows_what_it_would_do(command: Command, cloud: Served
 
 def test_cleaning_up_stops_and_deletes_its_own_jobs(command: Command, cloud: Served) -> None:
     failed, reserving, others = three(cloud)
-    said = command("pai", "cleanup", "--yes")
+    said = command("pai", "cleanup", "--status", "failed", "--yes")
     assert (said.status, said.err) == (0, "")
     assert said.out.splitlines()[-1] == f"{reserving}  Stopped"
     assert cloud.status(failed) == "Failed"

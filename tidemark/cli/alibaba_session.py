@@ -81,15 +81,17 @@ class Session:
 
         if not self.gateway:
             return self.run(lambda account: work(Eas(account)))
+        from tidemark.alibaba.channel import ChannelSettings
         from tidemark.alibaba.credentials import BearerKey
-        from tidemark.alibaba.gateway import Gateway
+        from tidemark.alibaba.gateway import CALLS_PER_S, Gateway
 
         config = load_config(os.environ, Path.cwd())
+        settings = ChannelSettings(calls_per_s=min(config.pai_calls_per_s, CALLS_PER_S), burst=1)
 
         async def carry() -> _T:
             key = BearerKey.from_environment(os.environ)
             async with Gateway(
-                key, self._region(config), endpoint=self._endpoint(config)
+                key, self._region(config), endpoint=self._endpoint(config), settings=settings
             ) as gateway:
                 return await work(Eas(gateway))
 

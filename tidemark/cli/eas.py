@@ -12,8 +12,8 @@ from tidemark.cli.alibaba_session import AsJson, Endpoint, Region, Session
 __all__ = ["eas"]
 
 eas = typer.Typer(
-    help="Inference services of Alibaba Cloud's EAS, and their stress tests. Nothing here is "
-    "billed for.",
+    help="Inference services of Alibaba Cloud's EAS, and their stress tests. Nothing here "
+    "creates any.",
     no_args_is_help=True,
 )
 benchmark = typer.Typer(help="Stress tests of services.", no_args_is_help=True)

@@ -11,7 +11,7 @@ from tidemark.cli.alibaba_session import AsJson, Endpoint, Region, Session
 __all__ = ["pai"]
 
 pai = typer.Typer(
-    help="Jobs, images, prices and workspaces of Alibaba Cloud's PAI. Nothing here is billed for.",
+    help="Jobs, images, prices and workspaces of Alibaba Cloud's PAI. Nothing here creates any.",
     no_args_is_help=True,
 )
 
@@ -42,8 +42,8 @@ def specs(
 ) -> None:
     """List the instance types that jobs can run on (ListEcsSpecs).
 
-    GPUs: how many, which, and the memory of each. spot: what a spot machine costs at present, as a
-    share of the full price; none: there are no more of them.
+    GPUs: how many, which, and the memory of each. spot: what a spot machine
+    costs at present, as a share of the full price; none: there are no more.
     """
     from tidemark.cli.pai_offers import show_specs
 
@@ -105,7 +105,7 @@ def price(
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what machines cost (ECS DescribePrice): what the public pool bills is by these types.
+    """Say what machines of PAI's public pool cost, by ECS's list (DescribePrice).
 
     Exit status: 1 if there is no price, with the reason.
     """
@@ -254,8 +254,10 @@ def cleanup(
 ) -> None:
     """Stop jobs of a status that still hold machines, and with --delete delete them.
 
-    Shows first what it would do. In a terminal it then asks; elsewhere, and with --json, nothing
-    is done without --yes. Jobs Failed include those that failed and hold their machines.
+    Shows first what it would do. In a terminal it then asks; elsewhere, and
+    with --json, nothing is done without --yes. Jobs Failed include those that
+    failed and hold their machines. The jobs of others are touched only with
+    --including-jobs-that-this-tool-did-not-create.
     """
     from tidemark.cli.pai_endings import clean_up_jobs
 
