@@ -12,7 +12,7 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep truth overhead bench-verify lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep truth overhead bench-verify bench-pai lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -25,6 +25,7 @@ help:
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
+	@echo "make bench-pai   the PAI client beside the official SDK; watching 1 to 1000 jobs (ten minutes)"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready
@@ -68,6 +69,9 @@ overhead: setup
 
 bench-verify: setup
 	$(BIN)/python benchmarks/verify.py
+
+bench-pai: $(VENV)/contract
+	$(BIN)/python benchmarks/pai_client.py
 
 drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill

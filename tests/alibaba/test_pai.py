@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,9 @@ from tidemark.alibaba.pai import (
 )
 from tidemark.errors import ConfigError, RefusedError
 from tidemark.simulator.clock import VirtualClock
+from tidemark.simulator.pai.aiworkspace import Workspace
 from tidemark.simulator.pai.app import PaiSimulator
+from tidemark.simulator.pai.products import services
 from tidemark.simulator.pai.scenario import scenario_from_text
 
 
@@ -52,6 +55,11 @@ def start(made: PaiSimulator) -> Iterator[PaiSimulator]:
     )
     yield made
     sync.use()
+
+
+def with_workspaces(given: tuple[Workspace, ...], **more: Any) -> PaiSimulator:
+    products = partial(services, workspaces=given, **more)
+    return PaiSimulator(clock=VirtualClock(jump=True), products=products)
 
 
 def advance(simulator: PaiSimulator, seconds: float) -> None:
@@ -124,9 +132,8 @@ def test_a_job_from_beginning_to_end(simulator: PaiSimulator) -> None:
     ("spec", "chip"),
     [("ecs.c6.large", "cpu"), ("ecs.gn6i-c4g1.xlarge", "gpu"), ("ml.gu7i.c32m188.1-gu30", "gpu")],
 )
-def test_the_image_follows_from_what_the_spec_has_not_from_its_name(
-    simulator: PaiSimulator, spec: str, chip: str
-) -> None:
+@pytest.mark.usefixtures("simulator")
+def test_the_image_follows_from_what_the_spec_has_not_from_its_name(spec: str, chip: str) -> None:
     image = get_job(create(ecs_spec=spec))["JobSpecs"][0]["Image"]
     assert chip in image
     assert "pytorch" in image
@@ -147,7 +154,8 @@ def test_the_standard_image_of_a_framework_is_resolved_once(simulator: PaiSimula
         resolve_image("PyTorchJob", chip_type="TPU")  # type: ignore[arg-type]
 
 
-def test_images_are_listed_by_label_and_name(simulator: PaiSimulator) -> None:
+@pytest.mark.usefixtures("simulator")
+def test_images_are_listed_by_label_and_name() -> None:
     found = list_images(labels="system.supported.dlc=true,system.chipType=GPU", name="pytorch")
     assert found
     assert all("pytorch" in image["Name"] for image in found)
@@ -185,7 +193,8 @@ def test_nothing_is_created_without_leave(simulator: PaiSimulator) -> None:
     assert calls(simulator, "CreateJob") == []
 
 
-def test_a_job_from_its_own_specs(simulator: PaiSimulator) -> None:
+@pytest.mark.usefixtures("simulator")
+def test_a_job_from_its_own_specs() -> None:
     spec = build_job_spec(image="registry.example.com/a:1", pod_count=4, ecs_spec="ecs.c6.xlarge")
     assert spec["EcsSpec"] == "ecs.c6.xlarge"
     answer = create_job("custom", "PyTorchJob", "torchrun train.py", [spec], authorization=LEAVE)
@@ -200,7 +209,8 @@ def test_a_job_from_its_own_specs(simulator: PaiSimulator) -> None:
         build_job_spec(ecs_spec="ecs.c6.large")
 
 
-def test_a_ray_job_has_a_head_among_its_workers(simulator: PaiSimulator) -> None:
+@pytest.mark.usefixtures("simulator")
+def test_a_ray_job_has_a_head_among_its_workers() -> None:
     specs = get_job(create(job_type="RayJob", worker_count=3))["JobSpecs"]
     assert [(spec["Type"], spec["PodCount"]) for spec in specs] == [("Head", 1), ("Worker", 2)]
 
@@ -289,22 +299,55 @@ def test_without_credentials_nothing_is_sent(
     assert simulator.requests() == []
 
 
-class TestWorkspaces:
-    """The workspace that a job goes to where nobody said."""
-
-    def created_in(self, simulator: PaiSimulator) -> str:
-        return str(get_job(create())["WorkspaceId"])
-
-    def test_the_default(self, simulator: PaiSimulator) -> None:
-        assert self.created_in(simulator)
+@pytest.mark.parametrize(
+    ("workspaces", "outcome"),
+    [
+        ([("1", "a", True), ("2", "b", False)], "1"),
+        ([("7", "only", False)], "7"),
+        ([("1", "a", False), ("2", "b", False)], r"1 \(a\), 2 \(b\)"),
+    ],
+)
+def test_the_workspace_is_the_default_or_the_only_one(
+    workspaces: list[tuple[str, str, bool]], outcome: str
+) -> None:
+    given = tuple(Workspace(*one, "") for one in workspaces)
+    running = start(with_workspaces(given))
+    simulator = next(running)
+    if len(outcome) == 1:
+        assert get_job(create())["WorkspaceId"] == outcome
         asked = len(calls(simulator, "GetDefaultWorkspace"))
         create()
         assert len(calls(simulator, "GetDefaultWorkspace")) == asked
+    else:
+        with pytest.raises(ConfigError, match=outcome):
+            create()
+        assert create(workspace_id="2")
+    next(running, None)
 
-    def test_the_one_given(self, simulator: PaiSimulator) -> None:
-        chosen = self.created_in(simulator)
-        simulator.play(simulator.scenario)
-        assert get_job(create(workspace_id=chosen))["WorkspaceId"] == chosen
+
+@pytest.mark.parametrize(
+    "lost", ["", "calls: [{when: {action: CreateWorkspace}, then: {lost: answer}}]"]
+)
+def test_an_account_without_a_workspace_gets_one(lost: str) -> None:
+    running = start(with_workspaces(()))
+    simulator = next(running)
+    simulator.play(scenario_from_text(lost, "test"))
+    with pytest.raises(RefusedError):
+        create(authorization=None)
+    first = get_job(create())
+    (made,) = calls(simulator, "CreateWorkspace")
+    assert made["body"]["WorkspaceName"] == "tidemark_default"
+    assert get_job(create())["WorkspaceId"] == first["WorkspaceId"]
+    assert len(calls(simulator, "CreateWorkspace")) == 1
+    next(running, None)
+
+
+def test_a_new_workspace_that_does_not_come_up_is_an_error() -> None:
+    running = start(with_workspaces((), workspaces_fail=True))
+    next(running)
+    with pytest.raises(ConfigError, match="is FAILURE"):
+        create()
+    next(running, None)
 
 
 def test_errors_of_the_service_reach_the_script(simulator: PaiSimulator) -> None:

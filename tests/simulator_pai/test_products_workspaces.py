@@ -100,7 +100,9 @@ class TestImages:
     def test_one_image(self, cloud: Cloud) -> None:
         listed = images(cloud, Verbose="true")[0]
         path = f"{IMAGES}/{listed['ImageId']}"
-        assert cloud.ask("GetImage", "GET", path, Verbose="true") == listed
+        answer = cloud.ask("GetImage", "GET", path, Verbose="true")
+        assert {"ImageId": listed["ImageId"], **answer} == listed
+        assert "ImageId" not in answer
         assert cloud.ask("GetImage", "GET", path)["Labels"] == []
         assert names(cloud, ImageUri=listed["ImageUri"]) == [listed["Name"]]
         refused = cloud.refusal("GetImage", "GET", f"{IMAGES}/image-none")

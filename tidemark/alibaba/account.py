@@ -49,6 +49,7 @@ class Account(Channel):
         self._source = source
         self._network = network
         self._endpoints = endpoints
+        self._base_urls: dict[Product, str] = {}
         self._acs3 = Acs3Auth(source, self.time_s)
         self._roa_sha1 = RoaSha1Auth(source, self.time_s)
         self._roa = self._roa_sha1 if signature == "roa-sha1" else self._acs3
@@ -57,9 +58,12 @@ class Account(Channel):
         self, operation: Operation, parts: Mapping[str, str], query: Mapping[str, Parameter]
     ) -> Target:
         """Where a call goes. Raises ConfigError for a region that the product does not serve."""
-        base_url = endpoint_for(
-            operation.product, self.region, network=self._network, override=self._endpoints
-        )
+        product = operation.product
+        base_url = self._base_urls.get(product)
+        if base_url is None:
+            base_url = self._base_urls[product] = endpoint_for(
+                product, self.region, network=self._network, override=self._endpoints
+            )
         try:
             path = operation.path_with(parts)
         except ValueError as error:

@@ -149,7 +149,8 @@ class AiWorkspace:
         document = await self._channel.call(
             GET_IMAGE, parts={"ImageId": image_id}, query={"Verbose": verbose}
         )
-        return Image.of(document, "GetImage")
+        # The service does not repeat the id that it was asked for.
+        return Image.of({"ImageId": image_id, **document}, "GetImage")
 
     async def list_workspaces(
         self, *, name: str | None = None, status: str | None = None

@@ -6,6 +6,7 @@ that is not known is refused before anything is sent.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -27,6 +28,7 @@ MASK = "***"
 # Fields that carry secrets though their name does not say so to everyone, and some that only
 # sound as if they did: they name a secret's kind or a time.
 _SECRET_FIELDS = frozenset(("token", "accesstoken", "requesttoken", "auth", "password"))
+_HOLDERS = frozenset((str, dict, list))
 _PLAIN_FIELDS = frozenset(("credentialconfig", "credentialconfigitems", "nexttoken"))
 
 
@@ -35,23 +37,36 @@ def redacted(value: Any, name: str = "") -> Any:
 
     Empty values and references (`env:NAME`) stay: they show that there is none, or where it is.
     """
-    if isinstance(value, Mapping):
+    copied = copy.deepcopy(value)
+    return _masked(copied, name)
+
+
+def _masked(value: Any, name: str) -> Any:
+    """As `redacted`, in place: most answers hold no secret, and need no copy."""
+    kind = type(value)
+    if kind is str:
+        if not value or not _is_secret(name) or value.startswith(("env:", "file:", "prefect:")):
+            return value
+        return MASK
+    if kind is dict:
         names = _named_pair(value)
-        return {key: redacted(each, names.get(key, key)) for key, each in value.items()}
-    if isinstance(value, list):
-        return [redacted(each, name) for each in value]
-    if not isinstance(value, str) or not value or value.startswith(("env:", "file:", "prefect:")):
-        return value
-    return MASK if _is_secret(name) else value
+        for key, each in value.items():
+            if type(each) in _HOLDERS:
+                value[key] = _masked(each, names.get(key, key) if names else key)
+    elif kind is list:
+        for place, each in enumerate(value):
+            if type(each) in _HOLDERS:
+                value[place] = _masked(each, name)
+    return value
 
 
-def _named_pair(value: Mapping[str, Any]) -> dict[str, str]:
+def _named_pair(value: dict[Any, Any]) -> dict[Any, str]:
     """What to call the fields of a name beside its value, as labels and lists of environment
     variables have them: the value is what the name says, and the name, though called a key, is
     no secret."""
     for key, name, content in (("Key", "Name", "Value"), ("key", "name", "value")):
         if content in value:
-            said = value.get(key, value.get(name))
+            said: object = value.get(key, value.get(name))
             if isinstance(said, str):
                 return {content: said, key: "", name: ""}
     return {}
@@ -127,8 +142,9 @@ class Answer(BaseModel):
 
     @classmethod
     def of(cls, document: JsonObject, action: str) -> Self:
-        """The model of an answer. Raises NoAnswerError for one of another shape."""
-        clean = redacted(document)
+        """The model of an answer, whose secrets are masked in place. Raises NoAnswerError for one
+        of another shape."""
+        clean = _masked(document, "")
         try:
             answer = cls.model_validate(clean)
         except ValidationError as error:

@@ -53,9 +53,10 @@ class Acs3Auth(_SigningAuth):
 
     def sign(self, request: httpx.Request, credentials: Credentials) -> None:
         """Put date, nonce, body hash, token and signature on a request."""
-        headers = request.headers
         body_sha256 = sha256_hex(request.content)
         moment = datetime.fromtimestamp(self._time_s(), UTC)
+        # Looked at and set once: each access to httpx's headers goes through all of them.
+        headers = dict(request.headers.items())
         headers["x-acs-date"] = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
         headers["x-acs-signature-nonce"] = self._nonce()
         headers["x-acs-content-sha256"] = body_sha256
@@ -77,6 +78,7 @@ class Acs3Auth(_SigningAuth):
             },
             body_sha256=body_sha256,
         )
+        request.headers = httpx.Headers(headers)
 
 
 class RoaSha1Auth(_SigningAuth):

@@ -9,7 +9,7 @@ import json
 import logging
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -79,19 +79,23 @@ class Target:
 
 
 def new_http_client(
-    settings: ChannelSettings, transport: httpx.AsyncBaseTransport | None = None
+    settings: ChannelSettings, transport: httpx.AsyncBaseTransport
 ) -> httpx.AsyncClient:
-    """The pool of connections that all products of an account share."""
-    here = ("all://127.0.0.1", "all://localhost", "all://[::1]")
+    """A client over the connections that all products of an account share."""
     return httpx.AsyncClient(
-        transport=transport,
-        timeout=httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s),
-        limits=httpx.Limits(max_connections=64, max_keepalive_connections=32),
-        # A service on this machine is never reached through a proxy.
-        mounts={} if transport else dict.fromkeys(here),
-        headers={"accept": "application/json", "user-agent": USER_AGENT},
-        follow_redirects=False,
+        transport=transport, timeout=_timeout(settings), headers={"user-agent": USER_AGENT}
     )
+
+
+def _network() -> httpx.AsyncBaseTransport:
+    # Imported here: it takes a quarter of a second, which who only looks at help need not wait.
+    from tidemark.alibaba.transport import AiohttpTransport
+
+    return AiohttpTransport()
+
+
+def _timeout(settings: ChannelSettings) -> httpx.Timeout:
+    return httpx.Timeout(settings.read_timeout_s, connect=settings.connect_timeout_s)
 
 
 class Channel(ABC):
@@ -113,7 +117,9 @@ class Channel(ABC):
         self.settings = settings or ChannelSettings()
         self.clock: Clock = clock or SystemClock()
         self._draw = draw or random.Random()
-        self.http = new_http_client(self.settings, transport)
+        self._transport = transport or _network()
+        self.http = new_http_client(self.settings, self._transport)
+        self._extensions = {"timeout": _timeout(self.settings).as_dict()}
         self._paces: dict[str, Pace] = {}
         self._skew_s = 0.0
 
@@ -158,11 +164,37 @@ class Channel(ABC):
                 Creation(target.base_url, operation.action, body or {}),
             )
         content = b"" if body is None else _json(body)
+        begun_s = self.clock.monotonic()
+        repaired: set[type[ServiceError]] = set()
+
+        async def attempt() -> JsonObject:
+            return await self._repaired(operation, target, content, secrets, repaired)
+
+        try:
+            return await attempt()
+        except AlibabaError as error:
+            if not _may_repeat(operation, error):
+                raise
+            return await self._try_again(operation, attempt, error, begun_s)
+
+    async def _try_again(
+        self,
+        operation: Operation,
+        attempt: Callable[[], Awaitable[JsonObject]],
+        failed: AlibabaError,
+        begun_s: float,
+    ) -> JsonObject:
+        """Attempts after the first, which `failed`, as the policy has them."""
         policy = self.settings.retry
-        begun = self.clock.monotonic()
+        first: list[AlibabaError] = [failed]
+
+        async def next_attempt() -> JsonObject:
+            if first:
+                raise first.pop()  # it has been made
+            return await attempt()
 
         def enough(state: RetryCallState) -> bool:
-            spent_s = self.clock.monotonic() - begun + state.upcoming_sleep
+            spent_s = self.clock.monotonic() - begun_s + state.upcoming_sleep
             return state.attempt_number >= policy.attempts or spent_s > policy.total_s
 
         def wait_s(state: RetryCallState) -> float:
@@ -170,23 +202,14 @@ class Channel(ABC):
             hint_s = getattr(error, "retry_after_s", None)
             return policy.wait_s(state.attempt_number, hint_s, self._draw)
 
-        def again(error: BaseException) -> bool:
-            if not isinstance(error, AlibabaError) or not error.retryable:
-                return False
-            return operation.effect == "reads" or not error.effect_unknown
-
-        attempts = AsyncRetrying(
-            retry=retry_if_exception(again),
+        retrying = AsyncRetrying(
+            retry=retry_if_exception(lambda error: _may_repeat(operation, error)),
             stop=enough,
             wait=wait_s,
             sleep=self.clock.sleep,
             reraise=True,
         )
-        repaired: set[type[ServiceError]] = set()
-        async for attempt in attempts:
-            with attempt:
-                return await self._repaired(operation, target, content, secrets, repaired)
-        raise AssertionError("the last attempt returns or raises")
+        return await retrying(next_attempt)
 
     async def _repaired(
         self,
@@ -220,7 +243,7 @@ class Channel(ABC):
         host = urlsplit(target.base_url).netloc
         begun = self.clock.monotonic()
         try:
-            answer = await self.http.send(request, auth=self.auth(operation))
+            answer = await self._send(request, self.auth(operation))
         except _NEVER_SENT as error:
             raise self._unanswered(operation, host, error, sent=False) from error
         except (httpx.TransportError, httpx.DecodingError) as error:
@@ -254,12 +277,29 @@ class Channel(ABC):
         raise refused
 
     def _request(self, operation: Operation, target: Target, content: bytes) -> httpx.Request:
-        headers = {"x-acs-action": operation.action, "x-acs-version": operation.product.version}
+        headers = {
+            "accept": "application/json",
+            "user-agent": USER_AGENT,
+            "x-acs-action": operation.action,
+            "x-acs-version": operation.product.version,
+        }
         if content:
             headers["content-type"] = "application/json; charset=utf-8"
-        return self.http.build_request(
-            operation.method, target.url, headers=headers, content=content or None
+        return httpx.Request(
+            operation.method,
+            target.url,
+            headers=headers,
+            content=content or None,
+            extensions=self._extensions,
         )
+
+    async def _send(self, request: httpx.Request, auth: httpx.Auth) -> httpx.Response:
+        # A client would also look for cookies and redirects in each answer, which no service has.
+        async for signed in auth.async_auth_flow(request):
+            answer = await self._transport.handle_async_request(signed)
+            await answer.aread()
+            return answer
+        raise AssertionError("a signature sends one request")
 
     def _unanswered(
         self, operation: Operation, host: str, error: Exception, *, sent: bool
@@ -296,6 +336,12 @@ class Channel(ABC):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
+
+
+def _may_repeat(operation: Operation, error: BaseException) -> bool:
+    if not isinstance(error, AlibabaError) or not error.retryable:
+        return False
+    return operation.effect == "reads" or not error.effect_unknown
 
 
 def _json(body: Mapping[str, object]) -> bytes:

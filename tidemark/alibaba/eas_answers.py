@@ -205,8 +205,8 @@ class ServiceEndpoints(Answer):
     @classmethod
     def of(cls, document: JsonObject, action: str) -> Self:
         """The model of an answer; the token is taken before it is masked in `wire`."""
-        answer = super().of(document, action)
         token = document.get("AccessToken")
+        answer = super().of(document, action)
         secret = SecretStr(token) if isinstance(token, str) and token else None
         taken = answer.model_copy(update={"access_token": secret})
         taken._wire = answer.wire

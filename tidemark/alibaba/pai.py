@@ -349,7 +349,8 @@ def _spec_of(spec: Mapping[str, Any]) -> Document:
     known = {"Type", "Image", "PodCount", "ImageConfig", "RestartPolicy", "UserCommand"}
     given = {name: value for name, value in spec.items() if name in known}
     share = spec.get("ResourceConfig") or {}
-    Machine(spec.get("EcsSpec"), share.get("CPU"), share.get("Memory"), share.get("GPU")).resources()
+    machine = Machine(spec.get("EcsSpec"), share.get("CPU"), share.get("Memory"), share.get("GPU"))
+    machine.resources()  # refuses both kinds, and none
     instance = {name: spec[name] for name in ("EcsSpec", "SpotSpec") if spec.get(name)}
     resources = instance or share
     taken = {*known, "EcsSpec", "SpotSpec", "ResourceConfig"}

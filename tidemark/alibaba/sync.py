@@ -9,6 +9,7 @@ Account, region and addresses come from the environment and `tidemark.toml`, or 
 from __future__ import annotations
 
 import asyncio
+import atexit
 import os
 import threading
 from collections.abc import Callable, Coroutine, Mapping
@@ -137,3 +138,6 @@ def close() -> None:
         background, _background = _background, None
     if background is not None:
         background.close()
+
+
+atexit.register(close)

@@ -120,13 +120,14 @@ class AiWorkSpace(Service):
         return {"Images": page, "TotalCount": len(found)}
 
     def get_image(self, call: Call) -> dict[str, Any]:
-        """GetImage: labels only with Verbose."""
+        """GetImage: labels only with Verbose, and no ImageId, which whoever asks has."""
         image_id = call.path["ImageId"]
         everything = [image.document(call.region, self._world) for image in self._images]
         one = next((image for image in everything if image["ImageId"] == image_id), None)
         if one is None:
             refuse(404, "Image.NotFound", f"Image {image_id} is not found.")
-        return one if call.flag("Verbose", False) else {**one, "Labels": []}
+        shown = {name: value for name, value in one.items() if name != "ImageId"}
+        return shown if call.flag("Verbose", False) else {**shown, "Labels": []}
 
     def list_image_labels(self, call: Call) -> dict[str, Any]:
         """ListImageLabels: each pair once, of all images or of one."""
