@@ -282,7 +282,7 @@ def watching(sizes: list[int], interval_s: float) -> bool:
     print(f"{'jobs':>6}{'calls':>8}{'calls/job':>11}{'KiB/job':>9}{'busiest second':>16}")
     for jobs, row in zip(sizes, rows, strict=True):
         print(
-            f"{jobs:6}{row['calls']:8.0f}{row['calls_per_job']:11.2f}{row['kib_per_job']:9.1f}"
+            f"{jobs:6}{row['calls']:8.0f}{row['calls_per_job']:11.2f}{row['kib_per_job']:9.2f}"
             f"{row['busiest_second']:16.0f}"
         )
     falls = all(

@@ -6,6 +6,7 @@ TidemarkError
 ├── SecretError        a reference to a secret that leads nowhere
 ├── EndpointError      the service under test cannot be measured as described
 ├── EngineError        a load engine is missing, differs from what was pinned, or failed
+├── AlibabaError       a call to Alibaba Cloud; its own tree is in alibaba/errors.py
 ├── StoreError         a result store, its location or what it holds
 │   ├── AlreadyThere   an exclusive create found that another writer was first
 │   └── StoreAway      nothing can be written there at present, whatever it is

@@ -110,6 +110,7 @@ def test_a_job_from_beginning_to_end(simulator: PaiSimulator) -> None:
     answer = create_pytorch_job("bench", "echo tide", ecs_spec="ecs.c6.large", authorization=LEAVE)
     job_id = answer["JobId"]
     assert set(answer) == {"JobId", "RequestId"}
+    assert answer["RequestId"]
     job = get_job(job_id)
     assert job["Status"] in ("Creating", "Queuing", "EnvPreparing")
     assert job["Settings"]["Tags"]["tidemark"] == "script"

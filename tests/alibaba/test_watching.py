@@ -124,3 +124,26 @@ async def test_jobs_are_listed_by_the_workspace_that_they_turn_out_to_be_in() ->
     assert workspaces[0] is None
     assert set(workspaces[1:]) == {"1"}
     assert here.calls("GetJob") == []
+
+
+async def test_of_very_many_jobs_the_settled_ones_take_turns_and_new_ones_do_not_wait() -> None:
+    here = cloud("""
+        jobs:
+          - {when: {name: "late*"}, then: {queuing_s: 900, running_s: 400}}
+          - {then: {running_s: 4000}}
+    """)
+    ids = await create(here, 800)
+    async with JobWatcher(here.dlc, clock=here.clock, interval_s=300) as watcher:
+        tasks = [asyncio.create_task(follow(watcher, job_id)) for job_id in ids]
+        await here.clock.sleep(1500)
+        before, begun_s = len(here.calls("ListJobs")), here.clock.monotonic()
+        late = await here.dlc.create_job(request("late"), authorization=LEAVE)
+        seen = await follow(watcher, late)
+        looks = (here.clock.monotonic() - begun_s) / 300
+        calls = len(here.calls("ListJobs")) - before
+        assert [job.status for job in seen][-1] == "Succeeded"
+        assert {"Queuing", "Running"} <= {job.status for job in seen}
+        # Eight hundred would take eight calls a look.
+        assert calls <= 6 * (looks + 1)
+        told = await asyncio.gather(*tasks)
+    assert {jobs[-1].status for jobs in told} == {"Succeeded"}

@@ -116,7 +116,8 @@ def create_job(
     tags: Mapping[str, str] | None = None,
     **more: Any,
 ) -> Document:
-    """Create a job from specs as `build_job_spec` makes them; returns `{JobId, RequestId}`.
+    """Create a job from specs as `build_job_spec` makes them; returns `{JobId, RequestId}`, the
+    latter of the last call about the job.
 
     `more` are further fields of CreateJob by this package's names (`priority`, `data_sources`…).
     If the answer is lost the job is looked up, so that one call makes one job.
@@ -141,10 +142,13 @@ def create_job(
         chosen = await workspace_choice(account).choose(workspace_id, authorization)
         request = checked.model_copy(update={"workspace_id": chosen})
         since = datetime.fromtimestamp(account.time_s(), UTC) - timedelta(hours=1)
+        dlc = Dlc(account)
         adopted = await adopt_or_create(
-            Dlc(account), request, authorization=authorization, clock=account.clock, since=since
+            dlc, request, authorization=authorization, clock=account.clock, since=since
         )
-        return {"JobId": adopted.job.job_id, "RequestId": adopted.job.wire.get("RequestId")}
+        # The request of the creation itself may be the one whose answer was lost.
+        job = await dlc.get_job(adopted.job.job_id, need_detail=False)
+        return {"JobId": job.job_id, "RequestId": job.wire.get("RequestId")}
 
     return run(work, region)
 

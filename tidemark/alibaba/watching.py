@@ -17,6 +17,7 @@ from typing import Self
 
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.dlc_status import Phase
 from tidemark.alibaba.errors import AlibabaError, NotFoundError
 from tidemark.clock import Clock
 
@@ -25,6 +26,9 @@ __all__ = ["JobWatcher"]
 LOG = logging.getLogger("tidemark.alibaba")
 
 BATCH = 100
+# A job that has stood in one status so long is settled: it is likely to stand there a while yet.
+_SETTLED_AFTER_S = 600.0
+_MOST_BATCHES = 5
 
 
 @dataclass(slots=True)
@@ -33,6 +37,9 @@ class _Watched:
 
     seen: tuple[str, ...] = ()
     workspace_id: str = ""
+    phase: Phase = Phase.UNKNOWN
+    changed_s: float = 0.0
+    looked_s: float = float("-inf")
     unread: list[Job | AlibabaError] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     watchers: int = 0
@@ -43,7 +50,11 @@ class _Watched:
 
 
 class JobWatcher:
-    """Looks at all watched jobs every `interval_s` seconds, up to a hundred with one call.
+    """Looks at watched jobs every `interval_s` seconds, up to a hundred with one call.
+
+    While there are more than five hundred, those that have run unchanged for ten minutes take
+    turns: at most five calls a look go to them, so that each is looked at less often, and what is
+    starting or stopping as often as ever.
 
     A call that fails in passing is left to the next look; what will not pass (no permission, a
     job that is not there) is raised where the job is watched. A status that is not known is
@@ -119,12 +130,25 @@ class JobWatcher:
                 await self._new.wait()
             # A list shows one workspace, or one's own jobs: those of others are found by theirs.
             places: dict[str, list[str]] = {}
-            for job_id, watched in self._watched.items():
-                places.setdefault(watched.workspace_id, []).append(job_id)
+            for job_id in self._due():
+                places.setdefault(self._watched[job_id].workspace_id, []).append(job_id)
             for workspace_id, ids in places.items():
                 for start in range(0, len(ids), BATCH):
                     await self._look(ids[start : start + BATCH], workspace_id)
             await self._clock.sleep(self._interval_s)
+
+    def _due(self) -> list[str]:
+        """The jobs to look at now: all that may change soon, and of the settled ones those that
+        were not looked at for longest."""
+        now_s = self._clock.monotonic()
+        moving: list[str] = []
+        settled: list[str] = []
+        for job_id, watched in self._watched.items():
+            still = now_s - watched.changed_s >= _SETTLED_AFTER_S
+            (settled if still and watched.phase is Phase.ACTIVE else moving).append(job_id)
+        settled.sort(key=lambda job_id: self._watched[job_id].looked_s)
+        room = max(BATCH, _MOST_BATCHES * BATCH - len(moving))
+        return moving + settled[:room]
 
     async def _look(self, ids: list[str], workspace_id: str) -> None:
         try:
@@ -161,8 +185,11 @@ class JobWatcher:
             news.restart_times,
         )
         watched.workspace_id = news.workspace_id
+        watched.looked_s = self._clock.monotonic()
         if shown != watched.seen:
             watched.seen = shown
+            watched.phase = news.phase
+            watched.changed_s = watched.looked_s
             watched.tell(news)
 
 
