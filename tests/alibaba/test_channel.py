@@ -260,6 +260,22 @@ async def test_calls_per_second_are_held_across_all_who_ask() -> None:
         assert within <= 5 + 10
 
 
+async def test_who_gives_up_waiting_takes_no_turn_away() -> None:
+    import asyncio
+
+    made, service, clock = account(calls_per_s=1.0, burst=1)
+    await call(made)
+    waiting = [asyncio.create_task(call(made)) for _ in range(50)]
+    await asyncio.sleep(0)
+    for task in waiting:
+        task.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    begun_s = clock.monotonic()
+    await call(made)
+    assert clock.monotonic() - begun_s <= 1
+    assert len(service.requests) == 2
+
+
 async def test_a_throttled_call_holds_the_others_back() -> None:
     import asyncio
 

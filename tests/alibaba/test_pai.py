@@ -32,6 +32,7 @@ from tidemark.alibaba.pai import (
     resolve_image,
     stop_job,
 )
+from tidemark.alibaba.workload import get_workload_info, list_workloads
 from tidemark.errors import ConfigError, RefusedError
 from tidemark.simulator.clock import VirtualClock
 from tidemark.simulator.pai.aiworkspace import Workspace
@@ -349,6 +350,27 @@ def test_a_new_workspace_that_does_not_come_up_is_an_error() -> None:
     with pytest.raises(ConfigError, match="is FAILURE"):
         create()
     next(running, None)
+
+
+@pytest.mark.parametrize("provider", ["dlc", "document"])
+def test_workloads_as_the_workload_document_asks_for_them(
+    simulator: PaiSimulator, provider: Any
+) -> None:
+    job_id = create(display_name="my-training-job")
+    advance(simulator, 120)
+    by_id = get_workload_info(workload_id=job_id, provider=provider)
+    assert (by_id.workload_name, by_id.workload_status) == ("my-training-job", "Running")
+    asked = len(simulator.requests())
+    assert get_workload_info(workload_id=job_id, provider=provider) == by_id
+    assert len(simulator.requests()) == asked
+    by_name = get_workload_info(
+        workload_name="my-training-job", workspace_id=by_id.workspace_id, provider=provider
+    )
+    assert by_name.workload_id == job_id
+    running = list_workloads(workspace_id=by_id.workspace_id, status="Running", provider=provider)
+    assert job_id in {info.workload_id for info in running}
+    with pytest.raises(ConfigError, match="workload_id"):
+        get_workload_info(provider=provider)
 
 
 def test_errors_of_the_service_reach_the_script(simulator: PaiSimulator) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from tidemark.clock import Clock
 from tidemark.errors import ConfigError
 
 __all__ = ["Pace"]
+
+_EXACT_S = 1e-6  # a wait that is shorter may not move a clock at all
 
 
 class Pace:
@@ -26,20 +30,21 @@ class Pace:
         self._clock = clock
         self._interval_s = 1.0 / calls_per_s
         self._tolerance_s = (burst - 1) * self._interval_s
+        self._queue = asyncio.Lock()  # lets in who came first
         self._next_s = clock.monotonic()
         self._held_until_s = self._next_s
 
     async def turn(self) -> None:
-        """Return when the next call may be sent."""
-        while True:
-            now = self._clock.monotonic()
-            start = max(now, self._next_s - self._tolerance_s, self._held_until_s)
-            # Taken before waiting, so that who comes later stands behind.
-            self._next_s = max(self._next_s, start) + self._interval_s
-            if start > now:
-                await self._clock.sleep(start - now)
-            if self._clock.monotonic() >= self._held_until_s:
-                return
+        """Return when the next call may be sent. Who gives up waiting takes no turn away."""
+        async with self._queue:
+            while True:
+                now_s = self._clock.monotonic()
+                start_s = max(self._next_s - self._tolerance_s, self._held_until_s)
+                wait_s = start_s - now_s
+                if wait_s < _EXACT_S:
+                    break
+                await self._clock.sleep(wait_s)
+            self._next_s = max(self._next_s, now_s) + self._interval_s
 
     def hold(self, seconds: float) -> None:
         """Let nothing through for so long: the service asked everybody of this account to wait."""

@@ -140,4 +140,11 @@ def close() -> None:
         background.close()
 
 
+def _forget() -> None:
+    """In a child after a fork: the thread is not there, and the lock may be held by nobody."""
+    global _background, _lock
+    _background, _lock = None, threading.Lock()
+
+
 atexit.register(close)
+os.register_at_fork(after_in_child=_forget)

@@ -3,7 +3,10 @@
     workloads = Workloads(DlcWorkloads(account), account.clock)
     info = await workloads.get_workload_info(workload_id="dlc1example")
 
-Answers are kept for a short while, since every question may be billed.
+Answers are kept for a short while, since every question may be billed. Scripts that do not use
+asyncio call the functions at the end:
+
+    info = get_workload_info(workload_name="my-training-job", workspace_id="268")
 """
 
 from __future__ import annotations
@@ -11,17 +14,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, TypeVar
-from weakref import WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
+from tidemark.alibaba.account import Account
 from tidemark.alibaba.answers import read
 from tidemark.alibaba.errors import AlibabaError
+from tidemark.alibaba.sync import run
 from tidemark.alibaba.workload_cache import Kept
 from tidemark.alibaba.workload_info import WorkloadInfo, WorkloadQuery
-from tidemark.alibaba.workload_providers import WorkloadProvider
+from tidemark.alibaba.workload_providers import ProviderName, WorkloadProvider, provider_named
 from tidemark.clock import Clock
 from tidemark.errors import ConfigError
 
-__all__ = ["WorkloadNotFoundError", "Workloads"]
+__all__ = ["WorkloadNotFoundError", "Workloads", "get_workload_info", "list_workloads"]
 
 _T = TypeVar("_T")
 
@@ -161,3 +166,44 @@ def _check_identified(query: WorkloadQuery) -> None:
 def _age(info: WorkloadInfo) -> tuple[float, str]:
     created = info.workload_created_time
     return (created.timestamp() if created else 0.0), info.workload_id
+
+
+_kept: WeakKeyDictionary[Account, dict[str, Workloads]] = WeakKeyDictionary()
+
+
+def _workloads(account: Account, provider: ProviderName) -> Workloads:
+    """The workloads of an account, with what is known of them."""
+    by_provider = _kept.setdefault(account, {})
+    if provider not in by_provider:
+        by_provider[provider] = Workloads(provider_named(provider, account), account.clock)
+    return by_provider[provider]
+
+
+def get_workload_info(
+    *,
+    provider: ProviderName = "dlc",
+    region: str | None = None,
+    fresh: bool = False,
+    **filters: Any,
+) -> WorkloadInfo:
+    """The workload that is asked about, for scripts: as `Workloads.get_workload_info`."""
+
+    async def work(account: Account) -> WorkloadInfo:
+        return await _workloads(account, provider).get_workload_info(fresh=fresh, **filters)
+
+    return run(work, region)
+
+
+def list_workloads(
+    *,
+    provider: ProviderName = "dlc",
+    region: str | None = None,
+    fresh: bool = False,
+    **filters: Any,
+) -> list[WorkloadInfo]:
+    """All workloads that are asked about, for scripts: as `Workloads.list_workloads`."""
+
+    async def work(account: Account) -> list[WorkloadInfo]:
+        return await _workloads(account, provider).list_workloads(fresh=fresh, **filters)
+
+    return run(work, region)
