@@ -28,8 +28,7 @@ KEY = StaticCredentials.of("LTAIsimulator", "simulator-secret")
 def script(here: Cloud, *scripts: PriceScript) -> None:
     for service in here.simulator.services:
         if isinstance(service, EcsPrices):
-            for one in scripts:
-                service.script(one)
+            service.script(*scripts)
 
 
 async def answered(document: dict[str, Any]) -> InstancePrice:

@@ -204,8 +204,9 @@ class TestScripts:
         assert len(cloud.report(name)["QPSList"]) == 10
 
     def test_updates_and_deletions_can_fail(self, cloud: Cloud) -> None:
-        cloud.benchmarks.script(TaskScript(task="up", fail="UpdateFailed"))
-        cloud.benchmarks.script(TaskScript(task="down", fail="DeleteFailed"))
+        cloud.benchmarks.script(
+            TaskScript(task="up", fail="UpdateFailed"), TaskScript(task="down", fail="DeleteFailed")
+        )
         for name in ("up", "down"):
             cloud.create_task(body(base={"name": name}))
         cloud.clock.advance(30)

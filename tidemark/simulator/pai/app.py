@@ -97,19 +97,17 @@ class PaiSimulator:
         return self._rules.scenario
 
     def play(self, scenario: Scenario) -> None:
-        """Put other rules in force, with fresh counts. Jobs keep the life they were given; rules
-        for tasks and prices are added to those in force."""
+        """Put other rules in force, with fresh counts. Jobs and tasks keep the life they were
+        given."""
         self._rules = Rules(scenario)
         self._script_products()
 
     def _script_products(self) -> None:
         for service in self.services:
             if isinstance(service, EasBenchmarks):
-                for task in self.scenario.tasks:
-                    service.script(task)
+                service.script(*self.scenario.tasks)
             if isinstance(service, EcsPrices):
-                for price in self.scenario.prices:
-                    service.script(price)
+                service.script(*self.scenario.prices)
 
     def state(self) -> dict[str, Any]:
         """What every service holds, as JSON."""

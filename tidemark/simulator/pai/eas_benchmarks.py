@@ -32,7 +32,7 @@ class EasBenchmarks(Service):
         self._world = world
         self._clock = clock
         self._services = services
-        self._scripts: list[TaskScript] = []
+        self._scripts: tuple[TaskScript, ...] = ()
         self._tasks: list[Task] = []
 
     def routes(self) -> list[Route]:
@@ -72,9 +72,10 @@ class EasBenchmarks(Service):
             ]
         }
 
-    def script(self, script: TaskScript) -> None:
-        """Script the tasks that are created from now on; the first script that matches counts."""
-        self._scripts.append(script)
+    def script(self, *scripts: TaskScript) -> None:
+        """Script the tasks that are created from now on, in place of what was scripted; the first
+        script that matches counts."""
+        self._scripts = scripts
 
     def create(self, call: Call) -> dict[str, Any]:
         """CreateBenchmarkTask: in the region of the host.

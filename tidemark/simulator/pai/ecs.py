@@ -79,7 +79,7 @@ class EcsPrices(Service):
 
     def __init__(self, world: World, scripts: tuple[PriceScript, ...] = ()) -> None:
         self._world = world
-        self._scripts = list(scripts)
+        self._scripts = tuple(scripts)
         self._asked = 0
 
     def routes(self) -> list[Route]:
@@ -93,9 +93,10 @@ class EcsPrices(Service):
         """How often prices were asked for."""
         return {"prices_asked": self._asked}
 
-    def script(self, script: PriceScript) -> None:
-        """Let some requests be refused from now on; the first script that matches decides."""
-        self._scripts.append(script)
+    def script(self, *scripts: PriceScript) -> None:
+        """Let some requests be refused from now on, in place of what was scripted; the first
+        script that matches decides."""
+        self._scripts = scripts
 
     def describe_price(self, call: Call) -> dict[str, Any]:
         """DescribePrice: the price of an instance with its disks, or of disks alone.
