@@ -31,7 +31,7 @@ _INHERITED = ("PATH", "HOME", "LANG")
 _CLOSING_S = 3.0
 _LONGEST_LINE = 16_384
 # Reads until the simulator lets go of the other end, however it ended, and ends the group.
-_GUARD = ("/bin/sh", "-c", 'trap "" TERM; read _; kill -s KILL -- "-$1"', "guard")
+_GUARD = ("/bin/sh", "-c", 'trap "" TERM; read _; kill -s KILL 0')
 
 
 @dataclass(slots=True)
@@ -49,7 +49,7 @@ class _Running:
 
     def kill(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+            os.killpg(self.guard.pid, number)
 
 
 class Commands:
@@ -116,6 +116,8 @@ class Commands:
         program = shutil.which(Path(str(shell)).name) or "/bin/sh"
         command = spec.get("UserCommand") or document["UserCommand"]
         directory = Path(tempfile.mkdtemp(prefix="tidemark-simulator-"))
+        # The guard comes first, and leads the group: at no moment is there a command without one.
+        guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, process_group=0)
         process = subprocess.Popen(
             [program, "-c", command],
             stdin=subprocess.DEVNULL,
@@ -125,10 +127,7 @@ class Commands:
             errors="replace",
             cwd=directory,
             env=self._environment(job),
-            process_group=0,
-        )
-        guard = subprocess.Popen(
-            [*_GUARD, str(process.pid)], stdin=subprocess.PIPE, process_group=process.pid
+            process_group=guard.pid,
         )
         reader = threading.Thread(target=self._read, args=(job, process), daemon=True)
         reader.start()
