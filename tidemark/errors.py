@@ -16,6 +16,8 @@ TidemarkError
 
 from __future__ import annotations
 
+from typing import Any
+
 __all__ = [
     "AlreadyThere",
     "ConfigError",
@@ -44,10 +46,22 @@ class TidemarkError(Exception):
         self.where = where
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Subclasses take other arguments; what they made of them is carried as it is.
+        return _remade, (type(self), self.args, self.__dict__.copy())
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         remedy = f". {self.remedy}" if self.remedy else ""
         return f"{place}{self.what}{remedy}"
+
+
+def _remade(kind: type[TidemarkError], args: tuple[Any, ...], state: dict[str, Any]) -> Any:
+    """An error from another process."""
+    error = kind.__new__(kind)
+    error.args = args
+    error.__dict__.update(state)
+    return error
 
 
 class ConfigError(TidemarkError):

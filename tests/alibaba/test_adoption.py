@@ -90,6 +90,46 @@ async def test_two_owners_at_once_keep_the_same_job() -> None:
     assert len(first.stopped + second.stopped) >= 1
 
 
+async def test_two_owners_at_once_keep_the_same_job_where_lists_lag() -> None:
+    here = cloud("""
+        calls: [{when: {action: ListJobs, count: 2}, then: {slow_s: 5}}]
+        jobs: [{then: {visible_after_s: 20}}]
+    """)
+    first, second = await asyncio.gather(adopt(here), adopt(here))
+    assert len(here.calls("CreateJob")) == 2
+    assert first.job.job_id == second.job.job_id
+    assert working(here) == [first.job.job_id]
+
+
+async def test_who_comes_again_after_a_crash_waits_for_what_it_noted_down() -> None:
+    here = cloud("jobs: [{then: {visible_after_s: 20}}]")
+    job_id = await here.dlc.create_job(request(), authorization=LEAVE)
+    adopted = await adopt(here, may_exist=True)
+    assert adopted.job.job_id == job_id
+    assert len(here.jobs) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_look_that_fails_after_creating_hides_no_job(lost: bool) -> None:
+    calls: list[dict[str, Any]] = [
+        {
+            "when": {"action": "ListJobs", "nth": nth},
+            "then": {"throttle": {"retry_after_ms": 900_000}},
+        }
+        for nth in range(2, 9)
+    ]
+    if lost:
+        calls.append({"when": {"action": "CreateJob"}, "then": {"lost": "answer"}})
+    here = cloud(json.dumps({"calls": calls}))
+    if lost:
+        with pytest.raises(AlibabaError, match="Throttling") as caught:
+            await adopt(here)
+        assert caught.value.effect_unknown
+    else:
+        assert [(await adopt(here)).job.job_id] == list(here.jobs)
+    assert len(here.jobs) == 1
+
+
 async def test_a_refusal_is_not_looked_into() -> None:
     here = cloud(
         "calls: [{when: {action: CreateJob}, then: {error: {status: 400, code: BadRequest}}}]"

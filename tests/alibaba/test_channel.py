@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import random
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
 from typing import Any
+from unittest.mock import Mock
 
 import httpx
 import pytest
@@ -287,11 +289,96 @@ async def test_a_throttled_call_holds_the_others_back() -> None:
     assert [t for t in service.times_s if 0 < t < 5] == []
 
 
-@pytest.mark.parametrize("leave", [None, "yes", object()])
+@pytest.mark.parametrize("status", [302, 408, 499, 503, 504])
+async def test_what_a_gateway_says_leaves_open_whether_it_happened(status: int) -> None:
+    answer = httpx.Response(status, json={"Code": "Throttling", "Message": "Slow down."})
+    made, service, _ = account(answer, OK)
+    with pytest.raises(AlibabaError) as caught:
+        await call(made, STOP_JOB)
+    assert caught.value.effect_unknown
+    assert len(service.requests) == 1
+
+
+async def test_a_request_that_was_taken_already_is_not_sent_anew() -> None:
+    made, service, _ = account(refused(400, "SignatureNonceUsed"), OK)
+    with pytest.raises(SignatureError) as caught:
+        await call(made, STOP_JOB)
+    assert caught.value.effect_unknown
+    assert len(service.requests) == 1
+    made, service, _ = account(refused(400, "SignatureNonceUsed"), OK)
+    await call(made)
+    assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Fri, 31 Dec 99999 00:00:00 GMT"])
+async def test_a_date_that_is_none_changes_no_clock(date: str) -> None:
+    made, _, clock = account(refused(400, "InvalidTimeStamp.Expired", headers={"date": date}))
+    with pytest.raises(SignatureError):
+        await call(made)
+    assert made.time_s() == clock.time()
+
+
+@pytest.mark.parametrize(
+    "body", [{"A": "\udc80"}, {"A": float("nan")}], ids=["surrogate", "not a number"]
+)
+async def test_what_cannot_be_written_is_refused_before_any_request(body: dict[str, Any]) -> None:
+    made, service, _ = account()
+    with pytest.raises(ConfigError, match="cannot be written"):
+        await made.call(CREATE_JOB, body=body, authorization=SimulatorAuthorization())
+    with pytest.raises(ConfigError, match="cannot be written"):
+        await call(made, query={"DisplayName": "\udc80"})
+    with pytest.raises(ConfigError, match="cannot be written"):
+        await call(made, query={"DisplayName": "x" * 70_000})
+    assert service.requests == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        service_error("GetJob", "h", 400, {"Code": "Throttling", "Message": "m"}),
+        NoAnswerError("a", "b", sent=True),
+        ConfigError("a", "b", "c"),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_errors_travel_between_processes(error: Exception) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert type(copy) is type(error)
+    assert str(copy) == str(error)
+    assert copy.__dict__ == error.__dict__
+
+
+def stand_ins() -> list[Any]:
+    class Named(Authorization.__base__):  # type: ignore[misc, name-defined]
+        __module__ = "tidemark.money.approval"
+        __class__ = SimulatorAuthorization  # type: ignore[assignment]
+
+        def permit(self, creation: Creation) -> None:
+            pass
+
+    return [Mock(spec=SimulatorAuthorization), Named(), SimulatorAuthorization]
+
+
+@pytest.mark.parametrize("leave", [None, "yes", object(), *stand_ins()])
 async def test_nothing_is_created_without_leave(leave: Any) -> None:
     made, service, _ = account()
     with pytest.raises(RefusedError, match="authorization"):
         await made.call(CREATE_JOB, body={"DisplayName": "x"}, authorization=leave)
+    assert service.requests == []
+
+
+async def test_a_class_that_calls_itself_another_module_gives_no_leave() -> None:
+    class Forged(Authorization):
+        __module__ = "tidemark.simulator.authorization"
+
+        def permit(self, creation: Creation) -> None:
+            pass
+
+    made, service, _ = account()
+    with pytest.raises(RefusedError, match="authorization"):
+        await made.call(CREATE_JOB, body={}, authorization=Forged())
+    with pytest.raises(AttributeError):
+        SimulatorAuthorization().permit = print  # type: ignore[assignment, method-assign]
     assert service.requests == []
 
 
@@ -347,7 +434,11 @@ async def test_no_credential_is_repeated(status: int, caplog: pytest.LogCaptureF
 
     def answer(request: httpx.Request) -> httpx.Response:
         told = " ".join(f"{name}:{value}" for name, value in request.headers.items())
-        document = {"Code": "SignatureDoesNotMatch", "Message": f"{told} {request.content!r}"}
+        document = {
+            "Code": "SignatureDoesNotMatch",
+            "Message": {"Echo": [f"{told} {request.content!r}"]},
+            "Recommend": told,
+        }
         return httpx.Response(status, json=document if status != 200 else [told])
 
     caplog.set_level(logging.DEBUG)
@@ -366,7 +457,8 @@ async def test_no_credential_is_repeated(status: int, caplog: pytest.LogCaptureF
             authorization=SimulatorAuthorization(),
         )
     shown = [repr(caught.value), str(caught.value), repr(FAKE), repr(made), caplog.text]
-    shown += [json.dumps(caught.value.__dict__, default=repr)]
+    shown += [json.dumps(caught.value.__dict__, default=repr), repr(pickle.dumps(caught.value))]
+    assert caught.value.__cause__ is caught.value.__context__ is None
     assert not [text for text in shown if "canary" in text]
 
 

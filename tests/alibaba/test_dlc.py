@@ -106,6 +106,17 @@ def test_an_answer_of_another_shape_is_named(document: dict[str, Any]) -> None:
         Job.of(document, "GetJob")
 
 
+def test_times_are_utc_whatever_zone_they_came_in() -> None:
+    early, late = (
+        Job.of({"JobId": job_id, "GmtCreateTime": text}, "GetJob")
+        for job_id, text in (("b", "2026-01-01T08:00:00+08:00"), ("a", "2026-01-01T00:30:00Z"))
+    )
+    assert early.gmt_create_time == datetime(2026, 1, 1, tzinfo=UTC)
+    assert sorted([late, early], key=Job.age_key) == [early, late]
+    odd = Job.of({"JobId": "c", "GmtCreateTime": "0001-01-01T00:00:00+08:00"}, "GetJob")
+    assert odd.gmt_create_time is None
+
+
 def test_restarts_and_memory_are_read_as_they_are_written() -> None:
     assert Job.of({"JobId": "a", "RestartTimes": "3/10"}, "GetJob").restarts == (3, 10)
     assert Job.of({"JobId": "a"}, "GetJob").restarts is None

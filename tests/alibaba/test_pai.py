@@ -33,8 +33,9 @@ from tidemark.alibaba.pai import (
     stop_job,
 )
 from tidemark.alibaba.workload import get_workload_info, list_workloads
+from tidemark.clock import Clock
 from tidemark.errors import ConfigError, RefusedError
-from tidemark.simulator.clock import VirtualClock
+from tidemark.simulator.clock import NEW_YEAR_2026_S, VirtualClock
 from tidemark.simulator.pai.aiworkspace import Workspace
 from tidemark.simulator.pai.app import PaiSimulator
 from tidemark.simulator.pai.products import services
@@ -46,13 +47,13 @@ def simulator() -> Iterator[PaiSimulator]:
     yield from start(PaiSimulator(clock=VirtualClock(jump=True)))
 
 
-def start(made: PaiSimulator) -> Iterator[PaiSimulator]:
+def start(made: PaiSimulator, clock: Clock | None = None) -> Iterator[PaiSimulator]:
     sync.use(
         source=StaticCredentials.of("LTAIsimulator", "simulator-secret"),
         region="cn-hangzhou",
         endpoints=ADDRESS,
         transport=made.transport(),
-        clock=made.clock,
+        clock=clock or made.clock,
     )
     yield made
     sync.use()
@@ -228,6 +229,28 @@ def test_a_lost_answer_makes_one_job(simulator: PaiSimulator) -> None:
     assert create() != job_id
 
 
+def test_a_lost_answer_makes_one_job_by_a_clock_that_is_days_ahead() -> None:
+    ahead = VirtualClock(NEW_YEAR_2026_S + 2 * 86400, jump=True)
+    made = PaiSimulator(clock=VirtualClock(), signature_clock=ahead)
+    running = start(made, clock=ahead)
+    next(running)
+    made.play(scenario_from_text("calls: [{when: {action: CreateJob}, then: {lost: answer}}]", "t"))
+    job_id = create()
+    assert [job.job_id for job in made.dlc.jobs] == [job_id]
+    next(running, None)
+
+
+def test_who_is_interrupted_is_told_what_may_be_left(simulator: PaiSimulator) -> None:
+    simulator.play(
+        scenario_from_text("calls: [{when: {action: CreateJob}, then: {html: 502}}]", "t")
+    )
+    with pytest.raises(AlibabaError) as caught:
+        create(display_name="left-over")
+    assert caught.value.effect_unknown
+    assert "left-over" in caught.value.__notes__[0]
+    assert "tidemark-call" in caught.value.__notes__[0]
+
+
 def test_cleaning_up_touches_only_what_this_tool_made(simulator: PaiSimulator) -> None:
     simulator.play(scenario_from_text("jobs: [{then: {exit_code: 1, running_s: 5}}]", "test"))
     ours = create()
@@ -236,7 +259,9 @@ def test_cleaning_up_touches_only_what_this_tool_made(simulator: PaiSimulator) -
     job.document["Settings"]["Tags"] = {"owner": "somebody"}
     advance(simulator, 600)
     assert get_job(ours)["Status"] == get_job(theirs)["Status"] == "Failed"
-    assert cleanup_jobs(status="Failed") == []
+    assert cleanup_jobs(status="Failed", workspace_id="268") == []
+    # Colleagues may use this tool in the same workspace.
+    assert all(seen["query"]["ShowOwn"] == "true" for seen in calls(simulator, "ListJobs")[-2:])
     assert cleanup_jobs(status="Failed", delete=True) == [ours]
     assert get_job(theirs)["Status"] == "Failed"
     assert cleanup_jobs(

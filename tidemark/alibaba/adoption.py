@@ -16,6 +16,7 @@ from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.dlc_requests import CreateJob
 from tidemark.alibaba.errors import AlibabaError
+from tidemark.alibaba.operations import JsonObject
 from tidemark.authorization import Authorization
 from tidemark.clock import Clock
 from tidemark.errors import ConfigError
@@ -31,8 +32,8 @@ class AdoptionPolicy:
 
     After an answer that leaves it open, the list is read at once and then after waits that double
     from `first_look_s`, for `visible_within_s` seconds in all, before anything is created again.
-    After creating, the list is read once more after `settle_s`: longer than the second that the
-    service's times are exact to, so that two who create at once see the same.
+    After creating, the list is read after `settle_s`, longer than the second that the service's
+    times are exact to, and until the new job is in it, so that two who create at once see the same.
     """
 
     visible_within_s: float = 60.0
@@ -60,13 +61,19 @@ async def adopt_or_create(
     policy: AdoptionPolicy | None = None,
     lend: Mapping[str, str] | None = None,
     since: datetime | None = None,
+    may_exist: bool = False,
 ) -> Adopted:
     """The job with this request's display name and tags: the one that is there, else a new one.
 
     A job that has ended is adopted too: one name is one attempt. Of several, the oldest is kept
-    and the others are asked to stop. `since` is how far back to look (a year). Raises ConfigError
-    for a request without tags, by which a stranger's job of the same name could be adopted, and
-    AlibabaError; one whose `effect_unknown` is set says that a job may still show up.
+    and the others are asked to stop. `since` is how far back to look (a year); a clock that is
+    wrong must not move it past the job. Lists may lag: whoever noted down an attempt before it was
+    made, and comes again after a crash, sets `may_exist`, and the job is looked for as long as it
+    may take to show up.
+
+    Raises ConfigError for a request without tags, by which a stranger's job of the same name could
+    be adopted, and AlibabaError. Once creating was tried, every error has `effect_unknown` set
+    unless the service refused it.
     """
     if not request.tags:
         raise ConfigError(
@@ -75,9 +82,10 @@ async def adopt_or_create(
         )  # fmt: skip
     policy = policy or AdoptionPolicy()
     search = _Search(dlc, request, clock, policy, since)
-    found = await search.look()
+    found = await (search.look_until_visible() if may_exist else search.look())
     if found:
         return await _keep_oldest(dlc, found, created=None)
+    LOG.info("creating job %s, tags %s", request.display_name, dict(request.tags))
     for attempt in range(1, policy.creations + 1):
         try:
             job_id = await dlc.create_job(request, authorization=authorization, lend=lend)
@@ -85,19 +93,33 @@ async def adopt_or_create(
             if not error.effect_unknown:
                 raise
             LOG.warning("%s: looking for the job before creating again", error)
-            found = await search.look_until_visible()
+            found = await search.look_again(error)
             if found:
                 return await _keep_oldest(dlc, found, created=None)
             if attempt == policy.creations:
                 raise
         else:
-            # An earlier call, or somebody else's at the same time, may have made one too.
-            await clock.sleep(policy.settle_s)
-            found = await search.look()
-            if all(job.job_id != job_id for job in found):
-                found.append(await dlc.get_job(job_id))
-            return await _keep_oldest(dlc, found, created=job_id)
+            return await _settled(search, job_id)
     raise AssertionError("the last attempt returns or raises")
+
+
+async def _settled(search: _Search, job_id: str) -> Adopted:
+    """The job to keep, after one was created: an earlier call, or somebody else's at the same
+    time, may have made another.
+
+    When the new job shows up in lists, and those that were created in the same second with it,
+    everybody who created one sees the same. What cannot be looked at is left: the job is there.
+    """
+    try:
+        await search.clock.sleep(search.policy.settle_s)
+        found = await search.look_until_visible(job_id)
+        if all(job.job_id != job_id for job in found):
+            found.append(await search.dlc.get_job(job_id))
+        return await _keep_oldest(search.dlc, found, created=job_id)
+    except AlibabaError as error:
+        LOG.warning("%s was created, and could not be compared with others: %s", job_id, error)
+        wire: JsonObject = {"JobId": job_id, "DisplayName": search.request.display_name}
+        return Adopted(Job.of(wire, "CreateJob"), created=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,16 +138,26 @@ class _Search:
             since=self.since,
         )
 
-    async def look_until_visible(self) -> list[Job]:
+    async def look_until_visible(self, job_id: str | None = None) -> list[Job]:
+        """The jobs, as soon as there is one, or the one of an id; what there is in the end."""
         begun = self.clock.monotonic()
         wait_s = self.policy.first_look_s
         while True:
             found = await self.look()
+            seen = any(job_id in (None, job.job_id) for job in found)
             left_s = begun + self.policy.visible_within_s - self.clock.monotonic()
-            if found or left_s <= 0:
+            if seen or left_s <= 0:
                 return found
             await self.clock.sleep(min(wait_s, left_s))
             wait_s *= 2
+
+    async def look_again(self, created: AlibabaError) -> list[Job]:
+        """The jobs after a creation that may have worked. A look that fails leaves it as open."""
+        try:
+            return await self.look_until_visible()
+        except AlibabaError as error:
+            error.effect_unknown = True
+            raise error from created
 
 
 async def _keep_oldest(dlc: Dlc, jobs: list[Job], *, created: str | None) -> Adopted:

@@ -21,6 +21,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception
 
 from tidemark import __version__
 from tidemark.alibaba.errors import (
+    GAVE_UP,
     AlibabaError,
     ExpiredError,
     NoAnswerError,
@@ -33,6 +34,7 @@ from tidemark.alibaba.pacing import Pace
 from tidemark.alibaba.retrying import RetryPolicy
 from tidemark.authorization import Authorization, Creation, check_authorization
 from tidemark.clock import Clock, SystemClock
+from tidemark.errors import ConfigError
 
 __all__ = ["Channel", "ChannelSettings", "Target", "new_http_client"]
 
@@ -157,13 +159,16 @@ class Channel(ABC):
         after one that certainly had no effect. `secrets` are values in `body` that no error may
         repeat. Raises AlibabaError, and RefusedError where leave to create is missing.
         """
-        target = self.target(operation, parts or {}, query or {})
+        try:
+            target = self.target(operation, parts or {}, query or {})
+            content = b"" if body is None else _json(body)
+        except ValueError as error:
+            raise _unwritable(operation, error) from None
         if operation.effect == "creates":
             check_authorization(
-                authorization,  # type: ignore[arg-type]  # None is refused there
+                authorization,
                 Creation(target.base_url, operation.action, body or {}),
             )
-        content = b"" if body is None else _json(body)
         begun_s = self.clock.monotonic()
         repaired: set[type[ServiceError]] = set()
 
@@ -225,6 +230,10 @@ class Channel(ABC):
                 return await self._attempt(operation, target, content, secrets)
             except (SignatureError, ExpiredError) as error:
                 kind = type(error)
+                if error.code.startswith("SignatureNonceUsed") and operation.effect != "reads":
+                    # This very request was taken already, by way of something that repeated it.
+                    error.effect_unknown = True
+                    raise
                 mendable = error.code.startswith(
                     ("InvalidTimeStamp.Expired", "SignatureNonceUsed", "InvalidSecurityToken")
                 )
@@ -242,12 +251,15 @@ class Channel(ABC):
         request = self._request(operation, target, content)
         host = urlsplit(target.base_url).netloc
         begun = self.clock.monotonic()
+        failed: NoAnswerError | None = None
         try:
             answer = await self._send(request, self.auth(operation))
         except _NEVER_SENT as error:
-            raise self._unanswered(operation, host, error, sent=False) from error
+            failed = self._unanswered(operation, host, error, sent=False)
         except (httpx.TransportError, httpx.DecodingError) as error:
-            raise self._unanswered(operation, host, error, sent=True) from error
+            failed = self._unanswered(operation, host, error, sent=True)
+        if failed is not None:
+            raise failed  # by itself: its cause holds the request, and what it is signed with
         LOG.debug(
             "%s at %s: HTTP %d in %.3f s",
             operation.action,
@@ -270,6 +282,8 @@ class Channel(ABC):
             _without(document or {}, hidden),
             retry_after_s=hint_s,
         )
+        if answer.status_code >= 500 or answer.status_code in GAVE_UP or answer.is_redirect:
+            refused.effect_unknown = True  # whatever the code says: it may be the gateway's
         if hint_s is not None and refused.retryable:
             pace.hold(min(hint_s, self.settings.retry.total_s))
         if isinstance(refused, SignatureError):
@@ -285,13 +299,16 @@ class Channel(ABC):
         }
         if content:
             headers["content-type"] = "application/json; charset=utf-8"
-        return httpx.Request(
-            operation.method,
-            target.url,
-            headers=headers,
-            content=content or None,
-            extensions=self._extensions,
-        )
+        try:
+            return httpx.Request(
+                operation.method,
+                target.url,
+                headers=headers,
+                content=content or None,
+                extensions=self._extensions,
+            )
+        except httpx.InvalidURL as error:
+            raise _unwritable(operation, error) from None
 
     async def _send(self, request: httpx.Request, auth: httpx.Auth) -> httpx.Response:
         # A client would also look for cookies and redirects in each answer, which no service has.
@@ -318,7 +335,7 @@ class Channel(ABC):
     def _set_skew(self, answer: httpx.Response) -> None:
         try:
             told = parsedate_to_datetime(answer.headers["date"]).timestamp()
-        except (KeyError, ValueError):
+        except (KeyError, ValueError, TypeError, OverflowError):
             return
         self._skew_s = told - self.clock.time()
 
@@ -338,6 +355,14 @@ class Channel(ABC):
         await self.aclose()
 
 
+def _unwritable(operation: Operation, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot be written as a request ({error})",
+        operation.action,
+        "Correct the names and texts that it is called with",
+    )
+
+
 def _may_repeat(operation: Operation, error: BaseException) -> bool:
     if not isinstance(error, AlibabaError) or not error.retryable:
         return False
@@ -345,7 +370,7 @@ def _may_repeat(operation: Operation, error: BaseException) -> bool:
 
 
 def _json(body: Mapping[str, object]) -> bytes:
-    return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
 
 def _object(answer: httpx.Response) -> JsonObject | None:
@@ -389,6 +414,10 @@ def _without(document: JsonObject, hidden: Sequence[str]) -> JsonObject:
         if isinstance(value, str):
             for secret in known:
                 value = value.replace(secret, MASK)
+        elif isinstance(value, dict):
+            return {clean(name): clean(each) for name, each in value.items()}
+        elif isinstance(value, list):
+            return [clean(each) for each in value]
         return value
 
     return {name: clean(value) for name, value in document.items()}

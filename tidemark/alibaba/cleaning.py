@@ -21,7 +21,7 @@ _ALSO = {"Failed": ("FailedReserving",), "Succeeded": ("SucceededReserving",)}
 async def left_over(
     channel: Channel, *, status: str, workspace_id: str | None, everyones: bool
 ) -> list[Job]:
-    """The jobs of a status, oldest first: this tool's by their tag, or everyone's.
+    """The jobs of a status, oldest first: this user's of this tool by their tag, or everyone's.
 
     Raises ConfigError for a status that does not exist.
     """
@@ -32,7 +32,9 @@ async def left_over(
     dlc = Dlc(channel)
     found: list[Job] = []
     for each in (status, *_ALSO.get(status, ())):
-        for job in await dlc.all_jobs(status=each, workspace_id=workspace_id):
+        # Colleagues in the same workspace may use this tool too.
+        own = None if everyones else True
+        for job in await dlc.all_jobs(status=each, workspace_id=workspace_id, show_own=own):
             if job.status != each:
                 continue  # it has moved on since
             # A list may come without settings, where the tags are.

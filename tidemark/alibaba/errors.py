@@ -27,6 +27,7 @@ from tidemark.alibaba.explanations import advice_for
 from tidemark.errors import TidemarkError
 
 __all__ = [
+    "GAVE_UP",
     "AccessError",
     "AlibabaError",
     "CapacityError",
@@ -159,6 +160,9 @@ class InvalidRequestError(ServiceError):
     """The request itself cannot be carried out as it is."""
 
 
+GAVE_UP = (408, 499)
+"""HTTP statuses of gateways that stopped waiting for a service which may be at work."""
+
 # The first prefix that fits decides: longer ones stand before what they begin with.
 _BY_CODE: tuple[tuple[str, type[ServiceError]], ...] = (
     ("Throttling", ThrottledError),
@@ -238,7 +242,7 @@ def _class_of(code: str, status: int) -> type[ServiceError]:
         return NotFoundError
     if status == 429:
         return ThrottledError
-    if status >= 500:
+    if status >= 500 or status in GAVE_UP:
         return ServerError
     if status in (401, 403):
         return AccessError

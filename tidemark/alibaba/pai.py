@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from contextlib import suppress
 from typing import Any, Literal
 
 from tidemark.alibaba.account import Account
@@ -24,7 +24,7 @@ from tidemark.alibaba.answers import read
 from tidemark.alibaba.cleaning import TAG, clean_up
 from tidemark.alibaba.dlc import GET_POD_EVENTS, Dlc
 from tidemark.alibaba.dlc_requests import CreateJob
-from tidemark.alibaba.errors import NotFoundError
+from tidemark.alibaba.errors import AlibabaError, NotFoundError
 from tidemark.alibaba.images import ChipType, ImageUri
 from tidemark.alibaba.images import resolve_image as resolve
 from tidemark.alibaba.sync import run
@@ -141,16 +141,21 @@ def create_job(
     async def work(account: Account) -> Document:
         chosen = await workspace_choice(account).choose(workspace_id, authorization)
         request = checked.model_copy(update={"workspace_id": chosen})
-        since = datetime.fromtimestamp(account.time_s(), UTC) - timedelta(hours=1)
         dlc = Dlc(account)
         adopted = await adopt_or_create(
-            dlc, request, authorization=authorization, clock=account.clock, since=since
+            dlc, request, authorization=authorization, clock=account.clock
         )
         # The request of the creation itself may be the one whose answer was lost.
-        job = await dlc.get_job(adopted.job.job_id, need_detail=False)
+        job = adopted.job
+        with suppress(AlibabaError):
+            job = await dlc.get_job(job.job_id, need_detail=False)
         return {"JobId": job.job_id, "RequestId": job.wire.get("RequestId")}
 
-    return run(work, region)
+    try:
+        return run(work, region)
+    except BaseException as error:
+        error.add_note(f"A job {display_name} may exist; it would carry the tags {checked.tags}")
+        raise
 
 
 def create_training_job(

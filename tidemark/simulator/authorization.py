@@ -15,6 +15,8 @@ class SimulatorAuthorization(Authorization):
     """Covers whatever is created at an address of this machine's loopback interface, or at a
     name under `.simulator`, which no name server knows: what in-process tests use."""
 
+    __slots__ = ()
+
     def permit(self, creation: Creation) -> None:
         """Return if the service is a simulator by its address. Raises RefusedError if not."""
         host = urlsplit(creation.url).hostname or ""
