@@ -7,6 +7,7 @@
 | home            | TIDEMARK_HOME            | engines, measured client floors, unfinished and     |
 |                 |                          | unsent results                                      |
 | region          | TIDEMARK_REGION          | region of Alibaba Cloud; default `cn-hangzhou`      |
+|                 | ALIBABA_CLOUD_REGION_ID  | the same, where the former is not set               |
 | network         | TIDEMARK_NETWORK         | `public`, or `vpc` from within the region           |
 | pai_endpoint    | TIDEMARK_PAI_ENDPOINT    | address in place of the services' own: a simulator, |
 |                 |                          | a proxy                                             |
@@ -38,6 +39,8 @@ DEFAULTS = {
     "pai_endpoint": "",
     "pai_calls_per_s": "20",
 }
+# Read by Alibaba Cloud's own tools; ours goes before it.
+_OFFICIAL_REGION = "ALIBABA_CLOUD_REGION_ID"
 KEYS = ("store", "home", OPTIONS, "region", "network", "pai_endpoint", "pai_calls_per_s")
 
 
@@ -109,6 +112,8 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
         check_options(options)
     except StoreError as error:
         raise ConfigError(error.what, f"{origins[OPTIONS]}: {OPTIONS}", error.remedy) from None
+    if origins["region"] == "default" and environ.get(_OFFICIAL_REGION):
+        values["region"], origins["region"] = environ[_OFFICIAL_REGION], _OFFICIAL_REGION
     for variable in sorted(environ):
         key = variable.removeprefix("TIDEMARK_").lower()
         near = difflib.get_close_matches(key, KEYS, n=1, cutoff=0.8)

@@ -63,7 +63,7 @@ async def test_without_the_package_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "alibabacloud_credentials", None)
     monkeypatch.setitem(sys.modules, "alibabacloud_credentials.provider", None)
     error = await refused(environ)
-    assert error.remedy == "Run: pip install 'tidemark[credentials]'"
+    assert error.remedy == "Run: pip install 'alibabacloud-credentials>=1.0.12,<2'"
     assert error.where in environ
 
 
@@ -71,7 +71,7 @@ async def test_without_the_package_no_machine_is_asked(monkeypatch: pytest.Monke
     monkeypatch.setitem(sys.modules, "alibabacloud_credentials", None)
     error = await refused({"ALIBABA_CLOUD_ECS_METADATA_DISABLED": ""})
     assert error.what == "no credentials of Alibaba Cloud were found"
-    assert "role of the machine (asked only with pip install" in str(error.remedy)
+    assert "role of the machine (asked only where" in str(error.remedy)
 
 
 async def test_a_machine_role_can_be_forbidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -211,6 +211,23 @@ async def test_stopping_what_has_ended_is_success_and_other_refusals_are_not() -
         await here.dlc.get_job("dlcnever")
 
 
+@pytest.mark.parametrize(
+    ("call", "hint"),
+    [
+        (lambda dlc: dlc.all_jobs(status="running"), "Did you mean Running"),
+        (lambda dlc: dlc.list_jobs(stauts="Running"), "Did you mean status"),
+        (lambda dlc: dlc.list_ecs_specs(accelerator_type="gpu"), "Did you mean GPU"),
+        (lambda dlc: dlc.get_job_metrics("dlc1", "GpuMemUsage"), "Did you mean GpuMemoryUsage"),
+    ],
+)
+async def test_a_word_that_would_find_nothing_is_refused(call: Any, hint: str) -> None:
+    here = cloud()
+    with pytest.raises(ConfigError, match=hint):
+        await call(here.dlc)
+    assert here.simulator.requests() == []
+    assert await here.dlc.all_jobs(status="Pondering") == []
+
+
 async def test_a_share_of_a_quota_is_sent_as_text() -> None:
     here = cloud()
     quota = next(iter(here.simulator.state()["quotas"]))

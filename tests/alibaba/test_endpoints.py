@@ -239,3 +239,12 @@ def test_no_text_gives_anything_but_a_bare_address_or_a_clear_error(text: str, b
     assert url.startswith("https://") or re.match(
         r"http://(127\.|\[::1\]|localhost|simulator|[^:]+\.(localhost|simulator)(:|$))", url
     )
+
+
+def test_an_override_takes_new_regions_and_refuses_misspelled_ones() -> None:
+    here = "http://127.0.0.1:8090"
+    for region in ("cn-hangzhou", "ap-southeast-99", "mars-north-1"):
+        assert endpoint_for(Product.DLC, region, override=here) == here
+    for region in ("cn-hangzou", "cn-shanhai", "us-wset-1"):
+        with pytest.raises(ConfigError, match="Did you mean"):
+            endpoint_for(Product.DLC, region, override=here)

@@ -178,6 +178,7 @@ def test_images_are_listed_by_label_and_name() -> None:
         ({"prioritty": 3}, "Did you mean priority"),
         ({"resource_id": "quota1"}, "resource_id"),
         ({"workspace_id": " "}, "workspace_id"),
+        ({"region": "cn-hangzou"}, "Did you mean cn-hangzhou"),
     ],
 )
 def test_what_cannot_be_right_creates_nothing(
@@ -191,6 +192,7 @@ def test_what_cannot_be_right_creates_nothing(
 def test_nothing_is_created_without_leave(simulator: PaiSimulator) -> None:
     with pytest.raises(RefusedError, match="authorization"):
         create(authorization=None)
+    assert simulator.requests() == []
     with pytest.raises(TypeError, match="authorization"):
         create_training_job("bench", "true", ecs_spec="ecs.c6.large")  # type: ignore[call-arg]
     assert calls(simulator, "CreateJob") == []

@@ -81,22 +81,26 @@ def _ask(new_provider: Callable[[Any], Any], kind: str, where: str) -> Credentia
         raise CredentialError(
             f"credentials by {kind} need a package that is not installed",
             where,
-            "Run: pip install 'tidemark[credentials]'",
+            "Run: pip install 'alibabacloud-credentials>=1.0.12,<2'",
         ) from None
     for name in _LOGS:
         logging.getLogger(name).addFilter(_not_of_a_question)
     _THREAD.asking = True
+    found, failure = None, ""
     try:
         # A provider keeps what it got: a new one asks anew.
         found = new_provider(package).get_credentials()
     except Exception as error:
-        raise CredentialError(
-            f"{kind} gave no credentials ({_told(error)})",
-            where,
-            "See that the role exists, and that who asks may have it",
-        ) from None
+        failure = _told(error)
     finally:
         _THREAD.asking = False
+    if found is None:
+        # Raised out here, so that it does not lead to an error that holds keys.
+        raise CredentialError(
+            f"{kind} gave no credentials ({failure or 'nothing'})",
+            where,
+            "See that the role exists, and that who asks may have it",
+        )
     expires = found.get_expiration()
     return Credentials(
         key_text(found.get_access_key_id(), where),

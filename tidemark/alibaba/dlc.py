@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from tidemark.alibaba.channel import Channel
 from tidemark.alibaba.dlc_answers import EcsSpec, Event, Job, JobMetrics, JobPage, PodLogs
 from tidemark.alibaba.dlc_requests import CreateJob
+from tidemark.alibaba.dlc_status import JobStatus, Phase, phase_of
 from tidemark.alibaba.endpoints import Product
 from tidemark.alibaba.errors import InvalidRequestError, NoAnswerError, NotFoundError
 from tidemark.alibaba.operations import JsonObject, Operation, Parameter
 from tidemark.alibaba.paging import all_items
 from tidemark.authorization import Authorization
-from tidemark.errors import SecretError
+from tidemark.errors import ConfigError, SecretError
+from tidemark.plan.problems import did_you_mean
 
 __all__ = ["METRIC_TYPES", "Dlc", "JobQuery", "MetricType"]
 
@@ -88,6 +90,10 @@ class Dlc:
         Filters are applied here too. The service's own sorting refuses documented values, so it
         is never asked for: sort the list.
         """
+        if accelerator_type is not None:
+            _check_word("accelerator_type", accelerator_type, ("CPU", "GPU"))
+        if resource_type is not None:
+            _check_word("resource_type", resource_type, ("ECS", "Lingjun"))
         found = await all_items(
             self._channel,
             LIST_ECS_SPECS,
@@ -306,6 +312,7 @@ class Dlc:
         time_step: str | None = None,
     ) -> JobMetrics:
         """One metric of every pod (GetJobMetrics): the last hour in steps of "5m" by default."""
+        _check_word("metric_type", metric_type, METRIC_TYPES)
         document = await self._channel.call(
             GET_JOB_METRICS,
             parts={"JobId": job_id},
@@ -327,8 +334,23 @@ class Dlc:
         since: datetime | None,
         until: datetime | None,
     ) -> dict[str, Parameter]:
+        for name in filters:
+            _check_word("filter", name, JobQuery.NAMES)
+        status = filters.get("status")
+        if isinstance(status, str) and phase_of(status) is Phase.UNKNOWN:
+            # One that this version does not know is asked for; one that is misspelled is not.
+            near = did_you_mean(status, JobStatus)
+            if near.startswith("Did"):
+                raise ConfigError("is no status of a job", f"status: {status}", near)
         named = {JobQuery.NAMES[name]: value for name, value in filters.items()}
         return {**named, "StartTime": _moment(since), "EndTime": _moment(until)}
+
+
+def _check_word(where: str, word: str, known: Iterable[str]) -> None:
+    words = list(known)
+    if word not in words:
+        what = f"is none of {', '.join(words)}"
+        raise ConfigError(what, f"{where}: {word}", did_you_mean(word, words))
 
 
 def _moment(moment: datetime | None) -> str | None:

@@ -171,10 +171,23 @@ def endpoint_for(
         raise ConfigError("no such network", "network", "Use public or vpc")
     given = _given(product, override)
     if given is not None:
+        _check_spelling(region)
         return given
     if region not in _REGIONS[product]:
         raise _not_offered(product, region)
     return f"https://{product.host(region, network)}"
+
+
+def _check_spelling(region: str) -> None:
+    """Refuse a slip of the pen where any region is taken. One that differs from a known region by
+    its number alone is a new one."""
+
+    def letters(name: str) -> str:
+        return re.sub(r"[0-9]", "", name)
+
+    near = difflib.get_close_matches(region, _ECS_REGIONS, n=1, cutoff=0.85)
+    if near and region not in _ECS_REGIONS and letters(near[0]) != letters(region):
+        raise ConfigError("is not the name of a region", "region", f"Did you mean {near[0]}?")
 
 
 def gateway_for(region: str) -> str:

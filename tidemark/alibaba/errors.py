@@ -21,6 +21,7 @@ status alone, since throttling mostly comes with 400.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from tidemark.alibaba.explanations import advice_for
@@ -68,11 +69,19 @@ class NoAnswerError(AlibabaError):
     retryable = True
 
     def __init__(self, what: str, where: str, *, sent: bool) -> None:
-        remedy = (
-            "Look whether it took effect before asking again"
-            if sent
-            else "See that this machine reaches the service, or give its address with --endpoint"
-        )
+        remedy = "Look whether it took effect before asking again"
+        if not sent and re.match(r"(127\.|localhost|\[::1\])", where):
+            remedy = (
+                "Start the simulator there (tidemark simulate pai --port PORT), or correct the "
+                "address (--endpoint, TIDEMARK_PAI_ENDPOINT)"
+            )
+        elif not sent:
+            remedy = (
+                "See that this machine reaches the service, directly or through the proxy that its "
+                "variables name, or correct the address (--endpoint, TIDEMARK_PAI_ENDPOINT)"
+            )
+        if "WRONG_VERSION_NUMBER" in what:
+            remedy = "There is no TLS at that address: write http:// in place of https://"
         super().__init__(what, where, remedy)
         self.effect_unknown = sent
 
@@ -98,7 +107,8 @@ class ServiceError(AlibabaError):
         recommend: str | None = None,
         retry_after_s: float | None = None,
     ) -> None:
-        asked = f" (HTTP {status}, request {request_id or 'unknown'})"
+        stated = "" if code.startswith("HTTP ") else f"HTTP {status}, "
+        asked = f" ({stated}request {request_id or 'unknown'})"
         said = f": {message.rstrip('.')}" if message else ""
         remedy = advice_for(code) or self.default_remedy
         super().__init__(f"{action} was answered with {code}{said}{asked}", host, remedy)

@@ -22,15 +22,15 @@ from tidemark.alibaba.adoption import adopt_or_create
 from tidemark.alibaba.aiworkspace import AiWorkspace
 from tidemark.alibaba.answers import read
 from tidemark.alibaba.cleaning import TAG, clean_up
-from tidemark.alibaba.dlc import GET_POD_EVENTS, Dlc
-from tidemark.alibaba.dlc_requests import CreateJob
+from tidemark.alibaba.dlc import CREATE_JOB, GET_POD_EVENTS, Dlc
+from tidemark.alibaba.dlc_requests import CreateJob, JobSpec
 from tidemark.alibaba.errors import AlibabaError, NotFoundError
 from tidemark.alibaba.images import ChipType, ImageUri
 from tidemark.alibaba.images import resolve_image as resolve
 from tidemark.alibaba.sync import run
 from tidemark.alibaba.training_jobs import Machine, job_spec, sort_specs, specs_for
 from tidemark.alibaba.workspaces import workspace_choice
-from tidemark.authorization import Authorization
+from tidemark.authorization import Authorization, Creation, check_authorization
 
 __all__ = [
     "build_job_spec",
@@ -139,6 +139,7 @@ def create_job(
     checked = read(CreateJob, given, "CreateJob")
 
     async def work(account: Account) -> Document:
+        _check_leave(account, authorization)
         chosen = await workspace_choice(account).choose(workspace_id, authorization)
         request = checked.model_copy(update={"workspace_id": chosen})
         dlc = Dlc(account)
@@ -187,7 +188,12 @@ def create_training_job(
     """
     machine = Machine(ecs_spec, cpu, memory, gpu, gpu_type)
     machine.resources()
-    specs = run(lambda account: specs_for(account, job_type, image, machine, worker_count), region)
+
+    async def work(account: Account) -> list[JobSpec]:
+        _check_leave(account, authorization)  # before a service is asked for anything
+        return await specs_for(account, job_type, image, machine, worker_count)
+
+    specs = run(work, region)
     return create_job(
         display_name,
         job_type,
@@ -351,6 +357,11 @@ def cleanup_jobs(
         ),
         region,
     )
+
+
+def _check_leave(account: Account, authorization: Authorization) -> None:
+    place = account.target(CREATE_JOB, {}, {})
+    check_authorization(authorization, Creation(place.base_url, CREATE_JOB.action, {}))
 
 
 def _spec_of(spec: Mapping[str, Any]) -> Document:

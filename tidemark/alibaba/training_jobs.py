@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from tidemark.alibaba.dlc_requests import JobSpec
 from tidemark.alibaba.images import ChipType, resolve_image
 from tidemark.errors import ConfigError
 from tidemark.plan.problems import did_you_mean
+
+LOG = logging.getLogger("tidemark.alibaba")
 
 __all__ = ["Machine", "job_spec", "sort_specs", "specs_for", "training_specs"]
 
@@ -100,6 +103,8 @@ async def image_for(channel: Channel, job_type: str, machine: Machine) -> str:
                 did_you_mean(machine.ecs_spec, known),
             )
         chip = "GPU" if specs[0].is_gpu else "CPU"
+        if specs[0].is_available is False:
+            LOG.warning("%s is out of stock: a job for it would wait", machine.ecs_spec)
     elif machine.gpu not in (None, "", "0", 0):
         chip = "GPU"
     return await resolve_image(channel, job_type, chip)
