@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from decimal import Decimal
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pai_served import Served, serving
+
+from tidemark.alibaba.dlc import Dlc
 
 Command = Callable[..., Any]
 
@@ -35,6 +40,32 @@ def cloud(command: Command, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]
         served.lead(monkeypatch)
         monkeypatch.setenv("COLUMNS", "80")
         yield served
+
+
+@contextmanager
+def answering(document: object) -> Iterator[str]:
+    """A service that answers whatever it is asked in one way; its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps(document).encode()
+            self.send_response(200)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def table(text: str) -> list[list[str]]:
@@ -292,8 +323,11 @@ def test_a_failed_job_is_explained(command: Command, cloud: Served) -> None:
     assert (said.status, said.err) == (0, "")
     assert max(map(len, said.out.splitlines())) <= 80
     words = " ".join(said.out.split())
-    assert words.startswith(f"{job_id} dies-1 Failed reason JobFailed: The command exited with")
-    assert "means JobFailed: A pod ended without success Failed: The job ended" in words
+    assert words.startswith(f"{job_id} dies-1 Failed problem 20")
+    assert "Container main terminated: OOMKilled, exit code 137 reason JobFailed: The" in words
+    assert "means OOMKilled: " in words
+    assert "JobFailed: A pod ended without success Failed: The job ended" in words
+    assert "do Ask for more memory (Memory in ResourceConfig, or a larger instance type)" in words
     assert "billed No more: its nodes are given back" in words
     assert "restarts 0 of at most 10" in words
     assert "phases Creating 1 s Queuing 5 s EnvPreparing 55 s Running 1 min 00 s" in words
@@ -303,8 +337,79 @@ def test_a_failed_job_is_explained(command: Command, cloud: Served) -> None:
     document = json.loads(command("pai", "job", job_id, "--json").out)
     assert document["job"]["JobId"] == job_id
     assert [phase["seconds"] for phase in document["phases"]] == [1, 5, 55, 60, None]
-    assert document["means"][0].startswith("JobFailed: ")
+    assert document["means"][0].startswith("OOMKilled: ")
+    assert document["problem"]["text"].startswith("Container main terminated: OOMKilled")
     assert document["do"]
+
+
+def test_a_reason_is_explained_where_no_event_can_be_read(command: Command, cloud: Served) -> None:
+    job_id = cloud.create("dies-1")
+    cloud.clock.advance(3600)
+    cloud.play(
+        "calls: [{when: {action: GetJobEvents}, then: {error: {status: 403, code: NoPermission}}}]"
+    )
+    said = command("pai", "job", job_id)
+    assert said.status == 0
+    assert said.err.startswith("its events are not known: GetJobEvents was answered with NoPerm")
+    assert "means      OOMKilled: " in said.out or "means      exit code 137: " in said.out
+    assert "Ask for more memory" in " ".join(said.out.split())
+
+
+@pytest.mark.parametrize("arguments", [("job",), ("logs",)])
+def test_an_image_that_cannot_be_pulled_is_said_with_the_job(
+    command: Command, cloud: Served, arguments: tuple[str, ...]
+) -> None:
+    job_id = cloud.create("pull")
+    said = command("pai", *arguments, job_id)
+    assert "problem" not in said.out + said.err
+    cloud.clock.advance(300)
+    said = command("pai", *arguments, job_id)
+    assert said.status == 0
+    words = " ".join((said.out + said.err).split())
+    assert "Failed to pull image" in words.partition("problem")[2]
+    assert "tidemark pai images" in words
+
+
+def test_an_image_that_could_be_pulled_in_the_end_is_no_problem(
+    command: Command, cloud: Served
+) -> None:
+    cloud.play(
+        "jobs: [{then: {running_s: 60, exit_code: 1, "
+        "image_pull: {fails_after_s: 5, recovers_after_s: 40}}}]"
+    )
+    job_id = cloud.create("late")
+    cloud.clock.advance(3600)
+    words = " ".join(command("pai", "job", job_id).out.split())
+    assert "pull image" not in words
+    assert "Container main terminated: Error, exit code 1" in words
+    assert f"tidemark pai logs {job_id}" in words
+
+
+def test_a_phase_that_begins_later_than_this_machines_time_is_told_by_its_beginning(
+    command: Command, cloud: Served
+) -> None:
+    job_id = cloud.create()
+    cloud.clock.advance(86400)
+    later = cloud.create("reserves")
+    cloud.clock.advance(3)
+    phases = command("pai", "job", later).out.partition("phases")[2]
+    assert "Queuing              since 20" in phases
+    # How long the pods ran tells of the present, too.
+    cloud.clock.advance(61)
+    words = " ".join(command("pai", "job", later).out.split())
+    assert "Running 3 s" in words
+    # How long an end lasts says nothing.
+    assert "Succeeded since 20" in " ".join(command("pai", "job", job_id).out.split())
+
+
+def test_a_duration_that_no_calendar_has_ends_nothing(command: Command, cloud: Served) -> None:
+    job_id = cloud.create()
+    cloud.clock.advance(100)
+    job = cloud.do(lambda account: Dlc(account).get_job(job_id)).wire
+    with answering({**job, "Duration": 1e15}) as url:
+        said = command("pai", "job", job_id, "--endpoint", url)
+    assert (said.status, said.err) == (0, "")
+    assert "Running" in said.out
 
 
 def test_a_running_job_tells_how_long_it_has_run_so_far(command: Command, cloud: Served) -> None:

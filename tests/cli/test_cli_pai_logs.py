@@ -13,6 +13,7 @@ from tidemark.alibaba.account import Account
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.errors import AlibabaError
+from tidemark.cli.pai_advice import Problem
 from tidemark.cli.pai_logs import LogLine, NewLines, follow
 
 Command = Callable[..., Any]
@@ -44,24 +45,24 @@ def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
         yield served
 
 
-def followed(name: str, scenario: str = SCENARIO, **how: Any) -> list[LogLine | Job]:
+def followed(name: str, scenario: str = SCENARIO, **how: Any) -> list[LogLine | Job | Problem]:
     """All that following a new job tells, by a clock that jumps while it waits."""
     served = jumping(scenario)
     job_id = served.create(name, job_specs=TWO)
     served.clock.advance(how.pop("after_s", 0.0))
     served.play(how.pop("later", scenario))
 
-    async def work(account: Account) -> list[LogLine | Job]:
+    async def work(account: Account) -> list[LogLine | Job | Problem]:
         return [news async for news in follow(Dlc(account), job_id, clock=served.clock, **how)]
 
     return served.do(work)
 
 
-def lines_of(news: list[LogLine | Job], pod: str = "master-0") -> list[str]:
+def lines_of(news: list[LogLine | Job | Problem], pod: str = "master-0") -> list[str]:
     return [one.text for one in news if isinstance(one, LogLine) and one.pod == pod]
 
 
-def statuses_of(news: list[LogLine | Job]) -> list[str]:
+def statuses_of(news: list[LogLine | Job | Problem]) -> list[str]:
     return list(dict.fromkeys(one.status for one in news if isinstance(one, Job)))
 
 
@@ -199,6 +200,28 @@ calls:
     assert capsys.readouterr().err.startswith(
         "cannot look at the moment: GetPodLogs was answered with InternalError"
     )
+
+
+def test_an_image_that_cannot_be_pulled_is_said_once_while_it_is_waited_for() -> None:
+    pull = "jobs: [{then: {image_pull: {fails_after_s: 5, gives_up_after_s: 600}}}]"
+    news = followed("bench-1", pull)
+    problems = [one for one in news if isinstance(one, Problem)]
+    assert [one.text.startswith("Failed to pull image") for one in problems] == [True]
+    assert "tidemark pai images" in problems[0].do
+    # It is said while the job waits, and not only when it has failed.
+    after = news[news.index(problems[0]) + 1]
+    assert isinstance(after, Job)
+    assert after.status == "EnvPreparing"
+
+
+def test_following_says_what_to_do_about_a_failure(command: Command, cloud: Served) -> None:
+    cloud.play("jobs: [{then: {running_s: 60, exit_code: 137}}]")
+    job_id = cloud.create("bench-1")
+    cloud.clock.advance(3600)
+    said = command("pai", "logs", job_id, "--follow")
+    assert "problem: Container main terminated: OOMKilled" in said.err
+    assert said.err.count("do: ") == 1
+    assert "do: Ask for more memory" in said.err
 
 
 def test_what_will_not_pass_ends_it() -> None:

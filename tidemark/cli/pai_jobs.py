@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tidemark.cli.alibaba_session import Session
+from tidemark.cli.pai_advice import Problem, may_have_problem, meaning_of, problem_in
 from tidemark.cli.printing import (
     console,
     long_table,
@@ -20,7 +21,7 @@ from tidemark.errors import ConfigError
 
 if TYPE_CHECKING:
     from tidemark.alibaba.account import Account
-    from tidemark.alibaba.dlc_answers import Event, Job, Pod
+    from tidemark.alibaba.dlc_answers import Event, Job, Pod, StatusPeriod
 
 __all__ = ["job_status", "pod_name", "pods_of", "show_events", "show_job", "show_jobs", "tags_of"]
 
@@ -110,26 +111,40 @@ def show_job(session: Session, job_id: str, *, as_json: bool) -> None:
     """Say what a job does or came to, what that means, and how long each phase took."""
     from tidemark.alibaba.dlc import Dlc
     from tidemark.alibaba.dlc_status import Phase
+    from tidemark.alibaba.errors import NoAnswerError, ServiceError
 
-    async def ask(account: Account) -> tuple[Job, datetime]:
-        job = await Dlc(account).get_job(job_id)
-        now = datetime.fromtimestamp(account.time_s(), UTC)
-        if job.gmt_running_time is not None and job.duration_s is not None:
-            # The service's clock may be ahead of this one.
-            now = max(now, job.gmt_running_time + timedelta(seconds=job.duration_s))
-        return job, now
+    async def ask(account: Account) -> tuple[Job, datetime, list[Event], str]:
+        dlc = Dlc(account)
+        job, events, missing = await dlc.get_job(job_id), [], ""
+        if may_have_problem(job):
+            try:
+                events = await dlc.get_job_events(job_id)
+            except (ServiceError, NoAnswerError) as error:
+                missing = error.what  # the job is worth telling without them
+        # The service's clock may be ahead of this one.
+        here = datetime.fromtimestamp(account.time_s(), UTC)
+        return job, max([here, *_moments(job, events)]), events, missing
 
-    job, now = session.run(ask)
-    meaning = _meaning(job)
+    job, now, events, missing = session.run(ask)
+    problem = problem_in(events, job.job_id)
+    meaning = meaning_of(job, problem)
+    if missing:
+        say(f"its events are not known: {missing}", err=True)
     if as_json:
         phases = [
-            {"status": status, "seconds": seconds, "reason": reason}
-            for status, seconds, reason in _phases(job, now)
+            {
+                "status": period.status,
+                "since": period.start_time,
+                "seconds": seconds,
+                "reason": reason,
+            }
+            for period, seconds, reason in _phases(job, now)
         ]
-        print_document({"job": job.wire, "phases": phases, **meaning})
+        failing = None if problem is None else {"at": problem.at, "text": problem.text}
+        print_document({"job": job.wire, "phases": phases, "problem": failing, **meaning})
         return
     say(f"{job.job_id}  {job.display_name}  {job.status}")
-    print_facts(_job_facts(job, now, meaning))
+    print_facts({"problem": _told(problem), **_job_facts(job, now, meaning)})
     if job.pods:
         headings = ("pod", "status", "node", "started", "ran")
         console().print("", long_table(headings, _pod_rows(job), folded=("node",)))
@@ -139,30 +154,37 @@ def show_job(session: Session, job_id: str, *, as_json: bool) -> None:
         say(f"watch it: tidemark pai logs {job.job_id} --follow")
 
 
-def _meaning(job: Job) -> dict[str, Any]:
-    """What reason, status and sub-status mean, as far as that is known offline."""
-    from tidemark.alibaba.explanations import explain
+def _told(problem: Problem | None) -> str:
+    if problem is None:
+        return ""
+    return f"{moment(problem.at)}  {problem.text}" if problem.at else problem.text
 
-    words = (
-        ("DLC reason code", job.reason_code),
-        ("DLC job status", job.status),
-        ("DLC job sub-status", job.sub_status),
+
+def _moments(job: Job, events: Sequence[Event]) -> Iterator[datetime]:
+    """All that the service says has come to pass, and so is not after its own present."""
+    pods = [one for pod in job.pods for one in (*pod.history_pods, pod)]
+    known = (
+        job.gmt_create_time,
+        job.gmt_submitted_time,
+        job.gmt_running_time,
+        job.ended_at,
+        *(at for period in job.status_history for at in (period.start_time, period.end_time)),
+        *(at for pod in pods for at in (pod.gmt_create_time, pod.gmt_start_time)),
+        *(event.at for event in events),
+        _later(job.gmt_running_time, job.duration_s),
+        *(_later(pod.gmt_start_time, pod.duration_s) for pod in pods),
     )
-    entries = [
-        entry
-        for kind, word in words
-        for entry in (explain(f"{kind} {word}")[:1] if word else ())
-        if entry.kind == kind
-    ]
-    billed = [entry.billed for entry in entries if entry.kind == "DLC job status"]
-    # A good end is said in the same words of reason and status.
-    meanings = {entry.meaning: f"{entry.name}: {entry.meaning}" for entry in entries}
-    return {
-        "means": list(meanings.values()),
-        # The reason knows more than the status.
-        "do": list(entries[0].remedies[:1]) if entries else [],
-        "billed": next(iter(billed), None),
-    }
+    yield from (at for at in known if at is not None)
+
+
+def _later(begun: datetime | None, seconds: float | None) -> datetime | None:
+    """A moment after another; None where one of both is not known, or no calendar has it."""
+    if begun is None or seconds is None:
+        return None
+    try:
+        return begun + timedelta(seconds=seconds)
+    except OverflowError:
+        return None
 
 
 def _job_facts(job: Job, now: datetime, meaning: Mapping[str, Any]) -> dict[str, object]:
@@ -182,26 +204,39 @@ def _job_facts(job: Job, now: datetime, meaning: Mapping[str, Any]) -> dict[str,
         "ran": "" if not job.duration_s else span(job.duration_s),
         "restarts": "" if restarts is None else f"{restarts[0]} of at most {restarts[1]}",
         "phases": [
-            f"{status:<20} {span(seconds):>12}{f'  {reason}' if reason else ''}".rstrip()
-            for status, seconds, reason in _phases(job, now)
+            f"{period.status:<20} {_length(period, seconds):>12}  {reason}".rstrip()
+            for period, seconds, reason in _phases(job, now)
         ],
         "tags": ", ".join(f"{name}={value}" for name, value in sorted(job.tags.items())),
     }
 
 
-def _phases(job: Job, now: datetime) -> Iterator[tuple[str, float | None, str]]:
-    """Each status in its order, for how many seconds (so far, for the present one), and why."""
+def _phases(job: Job, now: datetime) -> Iterator[tuple[StatusPeriod, float | None, str]]:
+    """Each status in its order, for how many seconds (so far, for the present one), and why.
+
+    The length of the present one is None where nothing tells of a moment after its beginning: by
+    a clock that runs ahead of this machine's it has not begun yet.
+    """
     for period in job.status_history:
         end = period.end_time
         last = period is job.status_history[-1]
-        if end is None and last and not job.is_terminal:
+        if end is None and last and not job.is_terminal and now != period.start_time:
             end = now
         seconds = (
             (end - period.start_time).total_seconds()
             if end is not None and period.start_time is not None and end >= period.start_time
             else None
         )
-        yield period.status, seconds, period.reason_code if last else ""
+        yield period, seconds, period.reason_code if last else ""
+
+
+def _length(period: StatusPeriod, seconds: float | None) -> str:
+    """How long a status lasted, or since when it stands."""
+    if seconds is not None:
+        return span(seconds)
+    if period.start_time is not None:
+        return f"since {moment(period.start_time)}"
+    return "not told"
 
 
 def _pod_rows(job: Job) -> Iterator[tuple[str, ...]]:

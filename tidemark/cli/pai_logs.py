@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tidemark.cli.alibaba_session import Session
+from tidemark.cli.pai_advice import Problem, look_for_problem, may_have_problem, meaning_of
 from tidemark.cli.pai_jobs import pod_name, pods_of
 from tidemark.cli.printing import print_document, say, span
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["LogLine", "NewLines", "follow", "follow_logs", "show_logs"]
 
 _EVERY_S = 2.0
+# Between looks at the events of a job that has not begun to run.
+_EVENTS_EVERY_S = 10.0
 # As many lines as the service gives at once by itself.
 _WINDOW = 2000
 
@@ -57,16 +60,17 @@ def show_logs(
     """Print the last lines of every pod, or of one. A pod that has not started has none."""
     from tidemark.alibaba.dlc import Dlc
 
-    async def ask(account: Account) -> tuple[Job, dict[str, list[str]]]:
+    async def ask(account: Account) -> tuple[Job, dict[str, list[str]], Problem | None]:
         dlc = Dlc(account)
         job = await dlc.get_job(job_id)
         found = {
             each.pod_id: await _lines_of(dlc, job_id, each.pod_id, most=lines)
             for each in pods_of(job, pod)
         }
-        return job, found
+        silent = not any(found.values())
+        return job, found, await _problem_of(dlc, job) if silent else None
 
-    job, found = session.run(ask)
+    job, found, problem = session.run(ask)
     if as_json:
         print_document(found)
         return
@@ -79,6 +83,7 @@ def show_logs(
         _print_line(line, several=len(found) > 1)
     if not printed:
         say(f"nothing was printed yet: the job is {job.status}", err=True)
+        _print_problem(problem)
 
 
 def follow_logs(
@@ -87,11 +92,17 @@ def follow_logs(
     """Print lines as they come, until the job has ended; as JSON, one object a line."""
     from tidemark.alibaba.dlc import Dlc
 
+    explained = False
+
     async def ask(account: Account) -> Job:
+        nonlocal explained
         dlc = Dlc(account)
         job: Job | None = None
         async for news in follow(dlc, job_id, pod=pod, first=lines, clock=account.clock):
-            if isinstance(news, LogLine):
+            if isinstance(news, Problem):
+                _print_problem(news)
+                explained = True
+            elif isinstance(news, LogLine):
                 if as_json:
                     print_document({"pod_id": news.pod_id, "line": news.text}, indent=None)
                 else:
@@ -108,6 +119,9 @@ def follow_logs(
     ran = f" after {span(job.duration_s)}" if job.duration_s else ""
     reason = f": {job.reason_message}" if job.reason_message else ""
     say(f"{job_id} ended{ran}{reason}", err=True)
+    if not explained and not job.status.startswith("Succeeded"):
+        for sentence in meaning_of(job)["do"]:
+            say(f"do: {sentence}", err=True)
     if not job.is_terminal:
         say("its machines are still held, and billed: tidemark pai stop gives them back", err=True)
 
@@ -120,8 +134,10 @@ async def follow(
     pod: str | None = None,
     first: int | None = None,
     every_s: float = _EVERY_S,
-) -> AsyncIterator[LogLine | Job]:
+) -> AsyncIterator[LogLine | Job | Problem]:
     """The job as it is at each look, then the lines that its pods have printed since the last.
+
+    What keeps it from running, or made it fail, comes once, as soon as its events tell.
 
     Lines come in order and once, also those of pods that were replaced, and `first` of the
     earlier ones (None: all that the service gives). Ends when the outcome of the job is known. A
@@ -134,6 +150,8 @@ async def follow(
     logs: dict[tuple[str, str], NewLines] = {}
     over: set[tuple[str, str]] = set()
     begun = False
+    said: set[str] = set()
+    events_at_s = clock.monotonic()
     while True:
         try:
             # The job first: what it printed until it ended is then in the logs asked for next.
@@ -159,7 +177,14 @@ async def follow(
             for text in new if begun or first is None else new[-first:]:
                 yield LogLine(key[0], pod_name(job, key[0]), text)
         begun = True
-        if job.phase in (Phase.TERMINAL, Phase.RESERVING):
+        over_now = job.phase in (Phase.TERMINAL, Phase.RESERVING)
+        if may_have_problem(job) and (over_now or clock.monotonic() >= events_at_s):
+            events_at_s = clock.monotonic() + _EVENTS_EVERY_S
+            problem = await _problem_of(dlc, job)
+            if problem is not None and problem.name not in said:
+                said.add(problem.name)
+                yield problem
+        if over_now:
             return
         await clock.sleep(every_s)
 
@@ -170,6 +195,22 @@ def _comes_later(job: Job, pod: str | None) -> bool:
 
     ids = {each.pod_id for each in job.pods}
     return job.phase is Phase.PENDING and not ids & {pod, f"{job.job_id}-{pod}"} and pod is not None
+
+
+async def _problem_of(dlc: Dlc, job: Job) -> Problem | None:
+    """What the events tell; they are extra, so that nothing ends for want of them."""
+    from tidemark.alibaba.errors import NoAnswerError, ServiceError
+
+    try:
+        return await look_for_problem(dlc, job)
+    except (ServiceError, NoAnswerError):
+        return None
+
+
+def _print_problem(problem: Problem | None) -> None:
+    if problem is not None:
+        say(f"problem: {problem.text}", err=True)
+        say(f"do: {problem.do}", err=True)
 
 
 async def _lines_of(
