@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from traceback import format_exception_only
 from urllib.parse import urlsplit
 
 from tidemark.alibaba.credential_sources import default_chain
@@ -49,6 +50,17 @@ def chain(
         read_file=reader(files or {}),
         sts_url=sts_url,
     )
+
+
+def held_by(error: BaseException | None) -> str:
+    """All that can be reached from an error: what a debugger or a collector of errors would show,
+    its locals aside."""
+    texts = []
+    while error is not None:
+        texts += [str(error), repr(error), repr(vars(error)), "".join(format_exception_only(error))]
+        texts += [repr(getattr(error, name, "")) for name in ("doc", "object", "line", "_request")]
+        error = error.__cause__ or error.__context__
+    return "\n".join(texts)
 
 
 def keys_of(found: Credentials) -> tuple[str, str, str | None]:

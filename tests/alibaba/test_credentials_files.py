@@ -17,6 +17,7 @@ from credential_builders import (
     TOKEN,
     chain,
     cli_file,
+    held_by,
     keys_of,
     reader,
 )
@@ -42,6 +43,7 @@ async def refused(files: dict[str, str | Exception], **environ: str) -> Credenti
         await chain(environ, files).credentials()
     for canary in CANARIES:
         assert canary not in "".join(traceback.format_exception(caught.value))
+        assert canary not in held_by(caught.value)
     return caught.value
 
 

@@ -18,6 +18,7 @@ from credential_builders import (
     Service,
     chain,
     cli_file,
+    held_by,
     keys_of,
     service,
     temporary,
@@ -55,7 +56,7 @@ async def refused(
 ) -> CredentialError:
     with pytest.raises(CredentialError) as caught:
         await chain(environ, files, sts_url=sts_url).credentials()
-    shown = "".join(traceback.format_exception(caught.value))
+    shown = "".join(traceback.format_exception(caught.value)) + held_by(caught.value)
     for secret in (SECRET, TOKEN, "hidden-in-the-path"):
         assert secret not in shown
     return caught.value
@@ -183,7 +184,7 @@ async def test_credentials_in_the_clear_go_through_no_proxy(
 async def test_no_log_has_a_key_in_it(server: Service, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     server.says(temporary(SOON))
-    await chain({URI: f"{server.url}{PATH}"}).credentials()
+    await chain({URI: f"{server.url}{PATH}?token=hidden-in-the-query"}).credentials()
     profile = {
         "name": "default",
         "mode": "RamRoleArn",
@@ -191,12 +192,13 @@ async def test_no_log_has_a_key_in_it(server: Service, caplog: pytest.LogCapture
         "access_key_secret": SECRET,
         "sts_token": TOKEN,
         "ram_role_arn": ROLE,
+        "external_id": "hidden-external-id",
     }
     server.says({"Credentials": temporary(SOON)})
     await chain({}, {CLI: cli_file(profile)}, sts_url=server.url).credentials()
     assert "credentials from" in caplog.text
-    assert SECRET not in caplog.text
-    assert TOKEN not in caplog.text
+    for secret in (SECRET, TOKEN, "hidden-in-the-query", "hidden-external-id"):
+        assert secret not in caplog.text
 
 
 def asked_of(server: Service) -> tuple[dict[str, str], dict[str, str]]:

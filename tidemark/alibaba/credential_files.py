@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import json
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from tidemark.alibaba.credential_profiles import CLI, INI, Fields, Profiles
 from tidemark.alibaba.credential_recipes import NotHere, Recipe
@@ -97,25 +98,28 @@ def _read(path: str, read_file: Callable[[str], str]) -> str | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError:
-        raise CredentialError("is not text in UTF-8", path, "Save it as UTF-8") from None
+        problem = CredentialError("is not text in UTF-8", path, "Save it as UTF-8")
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or type(error).__name__
-        raise CredentialError(
+        problem = CredentialError(
             f"cannot be read ({reason})", path, "Make it readable for the user that runs this"
-        ) from None
+        )
+    # Raised out here, as below, so that it does not lead to an error that holds the file.
+    raise problem
 
 
 def _cli_document(text: str, path: str) -> tuple[str, Mapping[str, Fields]]:
     """The name of the current profile, and all profiles by name."""
+    wrong = ""
+    document: Any = None
     try:
         document = json.loads(text)
     except json.JSONDecodeError as error:
-        at = f"line {error.lineno}, column {error.colno}"
-        raise CredentialError(
-            f"is not JSON ({at})", path, "Correct it, or run: aliyun configure"
-        ) from None
+        wrong = f"is not JSON (line {error.lineno}, column {error.colno})"
     except (ValueError, RecursionError):
-        raise CredentialError("is not JSON", path, "Correct it, or run: aliyun configure") from None
+        wrong = "is not JSON"
+    if wrong:
+        raise CredentialError(wrong, path, "Correct it, or run: aliyun configure")
     found = document.get("profiles") if isinstance(document, dict) else None
     if not isinstance(found, list):
         raise CredentialError("has no list of profiles", path, "Run: aliyun configure")
@@ -132,6 +136,7 @@ def _ini_document(text: str, path: str) -> Mapping[str, Fields]:
     """All sections by name. What follows a # is a comment, as the SDKs have it."""
     # A % in a secret refers to nothing, and no section hands its keys down to the others.
     parser = configparser.ConfigParser(interpolation=None, default_section="\n")
+    problem = None
     try:
         parser.read_string(text)
     except configparser.Error as error:
@@ -139,9 +144,9 @@ def _ini_document(text: str, path: str) -> Mapping[str, Fields]:
         wrong = getattr(error, "errors", None)
         line = wrong[0][0] if wrong else getattr(error, "lineno", None)
         at = f" (line {line})" if line else ""
-        raise CredentialError(
-            f"is not a file of [section]s with key = value{at}", path, "Correct it"
-        ) from None
+        problem = f"is not a file of [section]s with key = value{at}"
+    if problem:
+        raise CredentialError(problem, path, "Correct it")
     return {
         name: {key: value.partition("#")[0].strip() for key, value in parser.items(name)}
         for name in parser.sections()

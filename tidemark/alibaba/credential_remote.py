@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
+from tidemark import __version__
 from tidemark.alibaba.auth import Acs3Auth
 from tidemark.alibaba.credential_recipes import Session
 from tidemark.alibaba.credential_values import expiry_s, key_text
@@ -22,16 +23,22 @@ from tidemark.clock import Clock
 
 __all__ = ["NewClient", "assume_role", "fetch_from_uri", "new_client"]
 
-NewClient = Callable[[], httpx.AsyncClient]
+NewClient = Callable[[], httpx.AsyncBaseTransport]
 MOST_BYTES = 65536
+USER_AGENT = f"tidemark/{__version__}"
+_TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 _CODE = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,40}(\.[A-Za-z0-9_-]{1,40}){0,3}")
 
 
-def new_client() -> httpx.AsyncClient:
-    """A client for one question: credentials over plain http never go through a proxy."""
-    return httpx.AsyncClient(
-        timeout=httpx.Timeout(10.0, connect=5.0), mounts={"http://": None}, follow_redirects=False
-    )
+def new_client() -> httpx.AsyncBaseTransport:
+    """Carries one question: credentials over plain http never go through a proxy.
+
+    A transport and not a client, since that would log URLs, and these may hold a token.
+    """
+    # Imported here: it takes a quarter of a second, which who only looks at help need not wait.
+    from tidemark.alibaba.transport import AiohttpTransport
+
+    return AiohttpTransport(most_bytes=MOST_BYTES)
 
 
 async def fetch_from_uri(uri: str, where: str, client: NewClient) -> Credentials:
@@ -50,8 +57,13 @@ async def fetch_from_uri(uri: str, where: str, client: NewClient) -> Credentials
         raise CredentialError(
             "is not an http:// or https:// URI without a user name", where, "Correct it"
         )
-    async with client() as http:
-        status, document = await _answer(http, http.build_request("GET", uri), host, None)
+    try:
+        request = _request("GET", uri, {"accept": "*/*"})
+    except (httpx.InvalidURL, ValueError):
+        request = None  # the error holds the URI
+    if request is None:
+        raise CredentialError("is not a usable URI", where, "Correct it")
+    status, document = await _answer(client, request, host)
     if status != 200 or document.get("Code", "Success") != "Success":
         raise _refused(f"{where}: {host}", status, document)
     return _temporary(document, host, provider="credential_uri", origin=f"{where}: {host}")
@@ -72,52 +84,57 @@ async def assume_role(
         "Policy": session.policy,
         "ExternalId": session.external_id,
     }
-    auth = Acs3Auth(StaticCredentials(base), clock.time)
-    async with client() as http:
-        request = http.build_request(
-            "POST",
-            f"{sts_url}/?{urlencode({name: value for name, value in query.items() if value})}",
-            headers={
-                "accept": "application/json",
-                "x-acs-action": "AssumeRole",
-                "x-acs-version": "2015-04-01",
-            },
-        )
-        host = urlsplit(sts_url).netloc
-        status, document = await _answer(http, request, host, auth)
+    request = _request(
+        "POST",
+        f"{sts_url}/?{urlencode({name: value for name, value in query.items() if value})}",
+        {
+            "accept": "application/json",
+            "x-acs-action": "AssumeRole",
+            "x-acs-version": "2015-04-01",
+        },
+    )
+    Acs3Auth(StaticCredentials(base), clock.time).sign(request, base)
+    host = urlsplit(sts_url).netloc
+    status, document = await _answer(client, request, host)
     found = document.get("Credentials")
     if status != 200 or not isinstance(found, dict):
         raise _refused(f"{where}: {host}", status, document)
     return _temporary(found, host, provider="ram_role_arn", origin=where)
 
 
+def _request(method: str, url: str, headers: Mapping[str, str]) -> httpx.Request:
+    return httpx.Request(
+        method,
+        url,
+        headers={"user-agent": USER_AGENT, **headers},
+        extensions={"timeout": _TIMEOUT.as_dict()},
+    )
+
+
 async def _answer(
-    http: httpx.AsyncClient, request: httpx.Request, host: str, auth: httpx.Auth | None
+    client: NewClient, request: httpx.Request, host: str
 ) -> tuple[int, Mapping[str, object]]:
     """The HTTP status and the JSON object, empty if it is none."""
-    body = b""
-    try:
-        answer = await http.send(request, stream=True, auth=auth, follow_redirects=False)
+    failure = ""
+    async with client() as http:
         try:
-            async for part in answer.aiter_bytes():
-                body += part
-                if len(body) > MOST_BYTES:
-                    raise CredentialError(
-                        f"answered with more than {MOST_BYTES} bytes, which are no credentials",
-                        host,
-                        "Correct the address",
-                    )
-        finally:
-            await answer.aclose()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        # Its text and its request hold the URI.
+            answer = await http.handle_async_request(request)
+            await answer.aread()
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            failure = type(error).__name__
+    if failure == "AnswerTooLarge":
         raise CredentialError(
-            f"gave no credentials ({type(error).__name__})",
+            f"answered with more than {MOST_BYTES} bytes, which are no credentials",
             host,
-            "See that this machine reaches it",
-        ) from None
+            "Correct the address",
+        )
+    if failure:
+        # Without the error, whose text may hold the URI.
+        raise CredentialError(
+            f"gave no credentials ({failure})", host, "See that this machine reaches it"
+        )
     try:
-        document = json.loads(body)
+        document = json.loads(answer.content)
     except (ValueError, RecursionError):
         document = None
     return answer.status_code, document if isinstance(document, dict) else {}

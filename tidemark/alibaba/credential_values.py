@@ -62,11 +62,14 @@ def expiry_s(value: object, where: str) -> float:
     try:
         moment = datetime.fromisoformat(str(value))
     except ValueError:
+        moment = None
+    if moment is None:
+        # Raised here, without the error that repeats the value.
         raise CredentialError(
             "is not a moment such as 2026-01-02T03:04:05Z",
             where,
             "See what the service there answers",
-        ) from None
+        )
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
