@@ -145,6 +145,43 @@ def test_a_pasted_text_begins_with_its_likeliest_cause(text: str, first: str) ->
     assert names(text)[0] == first
 
 
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        (
+            "127.0.0.1:9: GetJob could not be sent: Cannot connect to host 127.0.0.1:9 ssl:default "
+            "[Connect call failed ('127.0.0.1', 9)]",
+            "connection refused",
+        ),
+        ("ListJobs got no answer: Response payload is not completed: <x>", "answer cut short"),
+        ("ListJobs got no answer: no answer in time", "read timed out"),
+        ("ListJobs got no answer", "no answer"),
+        (
+            "GetJob could not be sent: Cannot connect to host 127.0.0.1:8080 ssl:default "
+            "[[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1000)]",
+            "TLS asked of plain HTTP",
+        ),
+        (
+            "GetJob could not be sent: Cannot connect to host nowhere.invalid:443 ssl:default "
+            "[Name or service not known]",
+            "host name not resolved",
+        ),
+        (
+            "UpdateBenchmarkTask was answered with InvalidTask.Status: Benchmark task [a] is "
+            "Deleting (HTTP 400, request 1-2-3)",
+            "InvalidTask.Status",
+        ),
+        ("answered with BenchmarkTask.NotFound: gone (HTTP 404)", "BenchmarkTask.NotFound"),
+        ("BenchmarkTaskReport.NotFound", "BenchmarkTaskReport.NotFound"),
+        ("InvalidService.NotFound", "InvalidService.NotFound"),
+        ("InvalidService.Status", "InvalidService.Status"),
+        ("InvalidParameter.TaskAlreadyExists", "InvalidParameter.TaskAlreadyExists"),
+    ],
+)
+def test_this_tools_own_errors_can_be_pasted(text: str, first: str) -> None:
+    assert [entry.name for entry in explain(text)][:1] == [first]
+
+
 def test_a_failed_pull_says_both_the_cause_and_what_failed() -> None:
     assert names('Failed to pull image "a": 401 Unauthorized') == [
         "unauthorized",

@@ -41,7 +41,52 @@ _CONNECTION = (
         "later",
         links=(pages.PAI,),
         also=("ReadTimeout", "read timeout"),
-        signs=(r"\bread(?: operation)? ?time(?:d ?)?out\b",),
+        signs=(
+            r"\bread(?: operation)? ?time(?:d ?)?out\b",
+            r"\bno answer in time\b",
+        ),
+    ),
+    Explanation(
+        "no answer",
+        "connection",
+        "The request was sent and nothing that can be read came back; whether it took effect is "
+        "not known",
+        (
+            "The service or a gateway before it restarted",
+            "A connection was cut on the way",
+        ),
+        (
+            "A question can be asked again at once",
+            LOOK_FIRST,
+        ),
+        "later",
+        links=(pages.PAI,),
+        # Where the reason is told as well, that says more.
+        signs=(
+            r"\bgot no answer\b"
+            r"(?![^\n]{0,300}(?:payload|SSL|connect|reset|time(?:d ?)?out|in time))",
+        ),
+    ),
+    Explanation(
+        "answer cut short",
+        "connection",
+        "The connection ended in the middle of an answer; the call had arrived, and may have taken "
+        "effect",
+        (
+            "The service or a gateway before it restarted while it answered",
+            "A proxy that bounds the length or the time of answers",
+        ),
+        (
+            "A question can be asked again at once, with a smaller page if it stays",
+            LOOK_FIRST,
+        ),
+        "later",
+        links=(pages.PAI,),
+        also=("ClientPayloadError", "IncompleteRead", "ContentLengthError"),
+        signs=(
+            r"\bresponse payload is not completed\b|\bincomplete ?read\b",
+            r"\bpeer closed connection without sending complete message\b",
+        ),
     ),
     Explanation(
         "connection reset",
@@ -76,7 +121,32 @@ _CONNECTION = (
         "later",
         links=(pages.ENDPOINTS,),
         also=("ECONNREFUSED", "ConnectionRefusedError"),
-        signs=(r"\bconnection ?refused\b|\bECONNREFUSED\b",),
+        signs=(
+            r"\bconnection ?refused\b|\bECONNREFUSED\b|\bconnect call failed\b",
+            r"\ball connection attempts failed\b",
+        ),
+    ),
+    Explanation(
+        "TLS asked of plain HTTP",
+        "connection",
+        "The address begins with https and what listens there speaks plain HTTP, or the other way "
+        "around",
+        (
+            "The address of a local simulator was written with https",
+            "The port belongs to another protocol",
+            "HTTPS_PROXY holds an https address of a proxy that itself speaks plain HTTP",
+        ),
+        (
+            "Write the address with http, such as http://127.0.0.1:8080, if it is on this machine",
+            "Compare the port, and the address in HTTPS_PROXY",
+        ),
+        "never",
+        links=(pages.ENDPOINTS,),
+        also=("WRONG_VERSION_NUMBER",),
+        signs=(
+            r"\bWRONG_VERSION_NUMBER\b|\bwrong version number\b|\bRECORD_LAYER_FAILURE\b",
+            r"\bplain HTTP request was sent to HTTPS port\b",
+        ),
     ),
     Explanation(
         "host name not resolved",

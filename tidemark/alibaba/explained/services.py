@@ -311,4 +311,90 @@ _SERVICES = (
     ),
 )
 
-ENTRIES: Final = (*_TASKS, *_SERVICES)
+_LIST_TASKS = "List the stress tests of the region (tidemark eas benchmark list)"
+
+_CODES = (
+    Explanation(
+        "BenchmarkTask.NotFound",
+        "API error",
+        "There is no stress test of this name in this region any more, or there was none",
+        (
+            "It ended more than 48 hours ago, or failed more than 10 minutes ago",
+            "The name is mistyped, or lacks what the service added to it",
+            "It belongs to another region",
+        ),
+        (_LIST_TASKS, "Fetch report and message as soon as a stress test ends"),
+        "never",
+        links=(pages.STRESS_TESTS,),
+    ),
+    Explanation(
+        "BenchmarkTaskReport.NotFound",
+        "API error",
+        "The stress test has no report yet",
+        ("It has not sent load yet", "It failed before it sent any"),
+        (
+            "See whether it runs (tidemark eas benchmark show NAME), and ask again some seconds "
+            "after it does",
+        ),
+        "later",
+        links=(pages.STRESS_TESTS,),
+    ),
+    Explanation(
+        "InvalidTask.Status",
+        "API error",
+        "What was asked of the stress test is not done in its present status",
+        (
+            "It has ended already, and was asked to stop",
+            "It is being created, changed or stopped at the moment",
+            "Only a stopped one can be started",
+        ),
+        (
+            "See its status (tidemark eas benchmark show NAME): one that is Stopped needs no stop",
+            "Wait until it is Running or Stopped, then ask again",
+        ),
+        "later",
+        links=(pages.STRESS_TESTS,),
+    ),
+    Explanation(
+        "InvalidParameter.TaskAlreadyExists",
+        "API error",
+        "There is a stress test of this name already; this call made none",
+        (
+            "One of before is kept for 48 hours after its end",
+            "The call before this one made it, though its answer was lost",
+        ),
+        (
+            "Look whether it is yours (tidemark eas benchmark show NAME); else use another name",
+            "Delete the one that has ended, when its report is fetched",
+        ),
+        "never",
+        links=(pages.STRESS_TESTS,),
+    ),
+    Explanation(
+        "InvalidService.NotFound",
+        "API error",
+        "There is no inference service of this name in this region",
+        ("The name is mistyped", "It was deleted", "It belongs to another region or account"),
+        ("List the services of the region (tidemark eas services), and compare the name",),
+        "never",
+        links=(pages.LIST_SERVICES,),
+    ),
+    Explanation(
+        "InvalidService.Status",
+        "API error",
+        "The inference service is not in a status in which this can be done; a stress test needs "
+        "a running one",
+        (
+            "The service is stopped, or failed to start",
+            "It is being created, updated or scaled at the moment",
+        ),
+        (
+            "See its status (tidemark eas services NAME), and ask again when it is Running",
+            "Start it, if it is Stopped",
+        ),
+        "later",
+        links=(pages.LIST_SERVICES,),
+    ),
+)
+
+ENTRIES: Final = (*_TASKS, *_SERVICES, *_CODES)
