@@ -11,6 +11,7 @@ import pytest
 from pai_served import LEAVE, Served, serving
 
 from tidemark.alibaba.dlc import CREATE_JOB
+from tidemark.cli.printing import plain, print_document
 from tidemark.simulator.pai.accounts import Account
 
 Command = Callable[..., Any]
@@ -148,3 +149,37 @@ def test_an_error_that_repeats_secrets_is_told_without_them(
         assert "request " in said.err
         assert CANARY not in said.out + said.err, arguments
         assert "\x1b" not in said.out + said.err, arguments
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "shown"),
+    [
+        # A stand-in for a key is a word like others, but for where a value stands.
+        ("simulator", "ask pai.simulator of the simulators", "ask pai.simulator of the simulators"),
+        ("simulator", "status Running, simulator ready", "status Running, simulator ready"),
+        ("simulator", "key=simulator, 'simulator'", "key=[REDACTED], '[REDACTED]'"),
+        ("simulator", "key: simulator.", "key: [REDACTED]."),
+        ("abc123", "abc1234 abc123x pod-abc123-0 x=abc123", None),
+        # One of several words is told by them all.
+        ("simulator-secret", "a simulator keeps no secret", "a simulator keeps no secret"),
+        ("simulator-secret", "sent simulator-secret.", "sent [REDACTED]."),
+        # Real keys are long and mixed: they go wherever they stand.
+        ("c4naryKeyOfSomebody1", "xxc4naryKeyOfSomebody1xx", "xx[REDACTED]xx"),
+        ("abcdEFGHijklMNOPqrst", "xabcdEFGHijklMNOPqrstx", "x[REDACTED]x"),
+        ("correcthorsebatterystaple", "acorrecthorsebatterystaples", "a[REDACTED]s"),
+    ],
+)
+def test_a_key_that_is_an_ordinary_word_leaves_that_word(
+    monkeypatch: pytest.MonkeyPatch, secret: str, text: str, shown: str | None
+) -> None:
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", secret)
+    assert plain(text) == (shown or "abc1234 abc123x pod-abc123-0 x=[REDACTED]")
+
+
+def test_a_program_gets_no_key_as_a_value(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "simulator")
+    print_document({"a": "simulator", "b": ["the simulator", "key=simulator"]})
+    told = json.loads(capsys.readouterr().out)
+    assert told == {"a": "[REDACTED]", "b": ["the simulator", "key=[REDACTED]"]}

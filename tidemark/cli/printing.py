@@ -40,6 +40,10 @@ _OWN_SECRETS = (
     "DASHSCOPE_API_KEY",
 )
 
+# Own keys that are shorter, or made of nothing but words, are no real ones.
+_LEAST_KEY = 12
+_LONGEST_WORD = 16
+
 _WIDTH = 80
 
 # How programs colour their logs, and move the cursor.
@@ -48,7 +52,7 @@ _COLOURS = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
 def plain(text: object) -> str:
     """`text` without secrets and colours, and with a mark for what is no printed character."""
-    clean = _redactor().text(_COLOURS.sub("", str(text))).replace("\t", "    ")
+    clean = _masked(_COLOURS.sub("", str(text))).replace("\t", "    ")
     return "".join(c if c.isprintable() else "\ufffd" for c in clean)
 
 
@@ -64,7 +68,7 @@ def print_document(
 
     `as_it_is` are fields more, of an object, that were asked for with whatever is in them.
     """
-    clean = _redactor().tree(json.loads(json.dumps(document, default=_as_text)))
+    clean = _masked_tree(json.loads(json.dumps(document, default=_as_text)))
     if isinstance(clean, dict):
         clean |= as_it_is or {}
     typer.echo(json.dumps(clean, indent=indent))
@@ -162,12 +166,75 @@ def _as_text(value: Any) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
+def _masked(text: str) -> str:
+    redactor, words = _masks()
+    clean = redactor.text(text)
+    return clean if words is None else words.sub(_mask(), clean)
+
+
+def _masked_tree(document: Any) -> Any:
+    redactor, words = _masks()
+    clean = redactor.tree(document)
+    return clean if words is None else _without(words, clean)
+
+
+def _without(words: re.Pattern[str], value: Any) -> Any:
+    """JSON without these words: also where a text is nothing else, and so stands in quotes."""
+    if isinstance(value, dict):
+        return {key: _without(words, each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_without(words, each) for each in value]
+    if isinstance(value, str):
+        whole = words.sub(_mask(), f'"{value}"') == f'"{_mask()}"'
+        return _mask() if whole else words.sub(_mask(), value)
+    return value
+
+
+def _mask() -> str:
+    from tidemark.results.redact import MASK
+
+    return MASK
+
+
+def _masks() -> tuple[Redactor, re.Pattern[str] | None]:
+    return _masks_of(tuple(os.environ.get(name, "") for name in _OWN_SECRETS))
+
+
 @cache
-def _redactor_of(secrets: tuple[str, ...]) -> Redactor:
-    from tidemark.results.redact import Redactor
+def _masks_of(secrets: tuple[str, ...]) -> tuple[Redactor, re.Pattern[str] | None]:
+    from tidemark.results.redact import SHORTEST_SECRET, Redactor
 
-    return Redactor(secrets)
+    words = [one for one in secrets if len(one) >= SHORTEST_SECRET and _is_ordinary(one)]
+    return Redactor(one for one in secrets if one not in words), _standing_alone(words)
 
 
-def _redactor() -> Redactor:
-    return _redactor_of(tuple(os.environ.get(name, "") for name in _OWN_SECRETS))
+def _is_ordinary(secret: str) -> bool:
+    """Whether a text may hold this without any thought of a secret: real keys are long and mixed.
+
+    What is short, or words of letters in one case, is a stand-in such as `simulator`.
+    """
+    if len(secret) < _LEAST_KEY:
+        return True
+    return all(
+        len(part) <= _LONGEST_WORD and part.isalpha() and part in (part.lower(), part.upper())
+        for part in re.split(r"[-_. ]", secret)
+    )
+
+
+def _standing_alone(words: Sequence[str]) -> re.Pattern[str] | None:
+    """Finds words as values: whole, in quotes or after `=` or `:`, and long ones wherever whole."""
+    if not words:
+        return None
+    short, long = (
+        "|".join(re.escape(one) for one in words if (len(one) >= _LEAST_KEY) is wanted)
+        for wanted in (False, True)
+    )
+    patterns = []
+    if short:
+        patterns.append(
+            rf"(?:(?<=[=:\"'])|(?<=[=:] )|(?<=[=:] [\"']))(?:{short})(?![\w-]|\.\w)"
+            rf"|(?<![\w.-])(?:{short})(?=[\"'])"
+        )
+    if long:
+        patterns.append(rf"(?<![\w-])(?:{long})(?![\w-])")
+    return re.compile("|".join(patterns))
