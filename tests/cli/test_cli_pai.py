@@ -483,6 +483,7 @@ def test_a_workload_is_told_by_each_who_knows_it(command: Command, cloud: Served
     said = command("pai", "workload", job_id)
     assert said.status == 0
     assert said.out.startswith(f"{job_id}  bench-1  Running\n")
+    assert "has machines  yes\n" in said.out
     by_name = command("pai", "workload", "--name", "bench-1", "--workspace", "268", "--json")
     document = json.loads(by_name.out)
     assert (document["WorkloadId"], document["WorkloadStatus"]) == (job_id, "Running")
@@ -494,6 +495,14 @@ def test_a_workload_is_told_by_each_who_knows_it(command: Command, cloud: Served
         said = command("pai", "workload", "nothere", "--provider", provider)
         assert (said.status, said.out) == (1, "")
     assert command("pai", "workload", "x", "--provider", "k8s").status == 2
+
+
+def test_a_workload_that_has_ended_has_no_machines(command: Command, cloud: Served) -> None:
+    job_id = cloud.create("bench-1")
+    cloud.clock.advance(7200)
+    assert "has machines  no, it has ended\n" in command("pai", "workload", job_id).out
+    document = json.loads(command("pai", "workload", job_id, "--json").out)
+    assert document["IsScheduled"] == "true"
 
 
 def test_help_loads_no_client() -> None:

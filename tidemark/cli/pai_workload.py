@@ -62,6 +62,9 @@ def _told(info: WorkloadInfo) -> dict[str, object]:
     )
     told_as = "" if info.source_status == info.workload_status else info.source_status
     scheduled = {True: "yes", False: "no, it waits", None: ""}[info.is_scheduled]
+    if info.has_ended:
+        # The field says that it had them, at some time.
+        scheduled = "no, it has ended"
     return {
         "type": info.workload_type,
         "status there": told_as,
