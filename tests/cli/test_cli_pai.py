@@ -116,7 +116,7 @@ def test_a_program_gets_specs_as_the_service_has_them(command: Command, cloud: S
 def test_no_spec_that_fits_is_said(command: Command) -> None:
     said = command("pai", "specs", "--name", "h100")
     assert (said.status, said.out) == (0, "")
-    assert said.err == "no instance type of 24 fits\n"
+    assert said.err == "no instance type of 24 in cn-hangzhou fits\n"
     assert json.loads(command("pai", "specs", "--name", "h100", "--json").out) == []
 
 
@@ -132,6 +132,23 @@ def test_images_are_listed_under_their_registry(command: Command) -> None:
     )
     assert image["ImageUri"].endswith("/pai/pytorch:2.6-cpu-py312-ubuntu24.04")
     assert {"Key": "system.chipType", "Value": "CPU"} in image["Labels"]
+
+
+@pytest.mark.usefixtures("cloud")
+def test_kinds_of_chips_are_taken_in_any_case(command: Command) -> None:
+    for arguments in (("specs", "--accelerator"), ("images", "--chip")):
+        lower, upper = (command("pai", *arguments, chip) for chip in ("gpu", "GPU"))
+        assert (lower.status, lower.out) == (0, upper.out)
+        assert lower.out != command("pai", arguments[0]).out
+
+
+@pytest.mark.usefixtures("cloud")
+def test_a_framework_that_no_image_has_is_answered_with_those_there_are(command: Command) -> None:
+    said = command("pai", "images", "--framework", "nosuch")
+    assert (said.status, said.out) == (0, "")
+    first, second = said.err.splitlines()
+    assert first.endswith(" in cn-hangzhou fits")
+    assert second == "frameworks: PyTorch, Ray, TensorFlow, vLLM, XGBoost"
 
 
 @pytest.mark.usefixtures("cloud")
@@ -303,7 +320,7 @@ def test_jobs_are_listed_the_latest_last(command: Command, cloud: Served) -> Non
         assert [job["JobId"] for job in found] == ids, arguments
     said = command("pai", "jobs", "--status", "Stopped")
     assert (said.status, said.out) == (0, "")
-    assert said.err == "no job of the last 7 days fits\n"
+    assert said.err == "no job of the last 7 days in cn-hangzhou fits\n"
 
 
 def test_jobs_are_looked_for_as_far_back_as_asked(command: Command, cloud: Served) -> None:

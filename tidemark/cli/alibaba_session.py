@@ -97,6 +97,10 @@ class Session:
 
         return _done(carry)
 
+    def region_name(self) -> str:
+        """The region that is asked: the one given, else the configured one."""
+        return self._region(load_config(os.environ, Path.cwd()))
+
     def _region(self, config: Config) -> str:
         return config.region if self.region is None else self.region
 

@@ -72,7 +72,7 @@ def show_services(session: Session, *, as_json: bool) -> None:
             long_table(headings, rows, folded=("service",), right=("running", "vCPU", "GPUs"))
         )
     else:
-        say("there is no service in this region", err=True)
+        say(f"there is no service in {session.region_name()}", err=True)
 
 
 def show_service(session: Session, name: str, *, as_json: bool) -> None:
@@ -129,7 +129,11 @@ def show_tasks(session: Session, *, service: str | None, as_json: bool) -> None:
         headings = ("stress test", "service", "status", "created")
         console().print(long_table(headings, rows, folded=("service",)))
     else:
-        say("there is no stress test; they are kept for 48 hours after they end", err=True)
+        where = session.region_name()
+        say(
+            f"there is no stress test in {where}; they are kept for 48 hours after they end",
+            err=True,
+        )
 
 
 def show_task(session: Session, name: str, *, as_json: bool) -> None:

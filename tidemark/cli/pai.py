@@ -18,14 +18,18 @@ pai = typer.Typer(
 JobId = Annotated[str, typer.Argument(metavar="ID", help="A job's id, such as dlc1example.")]
 Workspace = Annotated[str | None, typer.Option(help="Id of the workspace. Default: the service's.")]
 Pod = Annotated[str | None, typer.Option(help="One pod: its id, or the end of it (worker-0).")]
-Chip = Annotated[Literal["CPU", "GPU"] | None, typer.Option(help="Images for this chip only.")]
+Chip = Annotated[
+    Literal["CPU", "GPU"] | None,
+    typer.Option(help="Images for this chip only.", case_sensitive=False),
+]
 Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait for it to stop.")]
 
 
 @pai.command("specs")
 def specs(
     accelerator: Annotated[
-        Literal["CPU", "GPU"] | None, typer.Option(help="Only types of this kind.")
+        Literal["CPU", "GPU"] | None,
+        typer.Option(help="Only types of this kind.", case_sensitive=False),
     ] = None,
     sort: Annotated[
         Literal["cpu", "gpu", "memory"] | None,

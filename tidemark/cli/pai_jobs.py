@@ -77,7 +77,7 @@ def show_jobs(
             long_table(("job", "name", "status", "created", "ran"), rows, folded=("name",))
         )
     else:
-        say(f"no job of the last {days:g} days fits", err=True)
+        say(f"no job of the last {days:g} days in {session.region_name()} fits", err=True)
 
 
 def _ran(job: Job) -> str:

@@ -68,7 +68,7 @@ def show_specs(
             )
         )
     else:
-        say(f"no instance type of {len(found)} fits", err=True)
+        say(f"no instance type of {len(found)} in {session.region_name()} fits", err=True)
 
 
 def _spec_row(spec: EcsSpec) -> tuple[str, ...]:
@@ -118,7 +118,9 @@ def show_images(
     elif images:
         _print_images(images)
     else:
-        say(f"no image of {len(found)} fits", err=True)
+        say(f"no image of {len(found)} in {session.region_name()} fits", err=True)
+        if framework is not None and (known := _frameworks(found)):
+            say(f"frameworks: {', '.join(known)}", err=True)
 
 
 def _is_of(image: Image, framework: str) -> bool:
@@ -126,6 +128,15 @@ def _is_of(image: Image, framework: str) -> bool:
     return image.name.casefold().startswith(wanted) or wanted in (
         image.labels.get("system.framework", "").casefold()
     )
+
+
+def _frameworks(images: Sequence[Image]) -> list[str]:
+    """What images say that they are of, without its version, or what their names begin with."""
+    named = {
+        (image.labels.get("system.framework") or image.name.replace(":", " ")).partition(" ")[0]
+        for image in images
+    }
+    return sorted(named - {""}, key=str.casefold)
 
 
 def _print_images(images: Sequence[Image]) -> None:
