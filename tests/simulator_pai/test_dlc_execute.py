@@ -124,6 +124,55 @@ async def test_a_stop_ends_the_command_and_all_it_started(site: Site) -> None:
     assert ended(int(shell))
 
 
+@pytest.mark.parametrize("leaving", ["setsid", "setsid -f"])
+async def test_what_leaves_its_session_ends_with_the_job(
+    site: Site, tmp_path: Path, leaving: str
+) -> None:
+    file = tmp_path / "pid"
+    gone = f"{leaving} sh -c 'echo $$ > {file}; trap \"\" TERM; while :; do sleep 1; done' &"
+    job_id = await site.run(
+        f"{gone} while ! test -s {file}; do sleep 0.1; done; echo up; sleep 600"
+    )
+    await site.said(job_id, "up")
+    pid = int(file.read_text())
+    await site.pai.stop(job_id)
+    site.pai.simulator.clock.advance(60)
+    await site.until(job_id, "Stopped")
+    site.pai.simulator.look()
+    assert ended(pid)
+
+
+async def test_what_a_command_leaves_behind_ends_with_it(site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "pid"
+    gone = f"setsid -f sh -c 'echo $$ > {file}; exec sleep 600' >/dev/null 2>&1"
+    job_id = await site.run(f"{gone}; while ! test -s {file}; do sleep 0.1; done; exit 3")
+    job = await site.until(job_id, "Succeeded", "Failed")
+    assert "code 3" in job["ReasonMessage"]
+    assert ended(int(file.read_text()))
+
+
+async def test_a_command_that_ends_its_group_does_not_end_its_guard(
+    site: Site, tmp_path: Path
+) -> None:
+    file = tmp_path / "pid"
+    gone = f"setsid -f sh -c 'echo $$ > {file}; exec sleep 600' >/dev/null 2>&1"
+    job_id = await site.run(f"{gone}; while ! test -s {file}; do sleep 0.1; done; kill -KILL 0")
+    job = await site.until(job_id, "Succeeded", "Failed")
+    assert "code 137" in job["ReasonMessage"]
+    assert ended(int(file.read_text()))
+
+
+@pytest.mark.parametrize(
+    "more", [{"UserCommand": "echo \0"}, {"UserCommand": "#" * 200_000}, {"Envs": {"A=B": "1"}}]
+)
+async def test_what_no_machine_could_run_fails_the_job(site: Site, more: dict[str, Any]) -> None:
+    job_id = await site.pai.create(**more)
+    job = await site.until(job_id, "Succeeded", "Failed")
+    assert "code 126" in job["ReasonMessage"]
+    assert "cannot be run" in (await site.logs(job_id))[0]
+    assert (await site.until(await site.run("true"), "Succeeded"))["Status"]
+
+
 async def test_a_command_that_does_not_listen_is_killed(start: Any) -> None:
     pai = start(
         "jobs: [{then: {creating_s: 0, queuing_s: 0, node_s: 0, image_pull: {pull_s: 0}, "

@@ -2,7 +2,7 @@
 
 Only one pod of a job runs its command, the master where there is one; the others wait. A command
 gets the job's own variables, those that DLC sets, and few of ours, and ends with the simulator at
-the latest.
+the latest, and with it, on Linux, all that it started, as far as it leaves its guard alone.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -29,27 +29,29 @@ __all__ = ["Commands"]
 
 _INHERITED = ("PATH", "HOME", "LANG")
 _CLOSING_S = 3.0
+_KILLING_S = 6.0
+_NOT_STARTED = 126
 _LONGEST_LINE = 16_384
-# Reads until the simulator lets go of the other end, however it ended, and ends the group.
-_GUARD = ("/bin/sh", "-c", 'trap "" TERM; read _; kill -s KILL 0')
+# By its path, and without what a job's variables say to Python.
+_GUARD = (sys.executable, "-I", str(Path(__file__).with_name("guard.py")))
 
 
 @dataclass(slots=True)
 class _Running:
-    """A command's process and its guard in one group, the reader of its output, and the start of
-    the Running segment it belongs to."""
+    """The guard of a command, the reader of its output, and the start of the Running segment it
+    belongs to."""
 
     job: Job
     start_s: float
-    process: subprocess.Popen[str]
-    guard: subprocess.Popen[bytes]
+    guard: subprocess.Popen[str]
     reader: threading.Thread
     directory: Path
     terminated: bool = False
 
-    def kill(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.guard.pid, number)
+    def kill(self) -> None:
+        """Have the guard kill all that runs: it does so when nobody holds its input."""
+        assert self.guard.stdin is not None
+        self.guard.stdin.close()
 
 
 class Commands:
@@ -83,27 +85,27 @@ class Commands:
                 if segment.status == "Running":
                     self._start(job, segment.start_s)
                 continue
-            code = running.process.poll()
+            code = running.guard.poll()
             if code is not None:
                 self._ended(running)
                 if segment.status == "Running" and segment.start_s == running.start_s:
                     # After all that it wrote has been read, so that no line comes later.
                     job.exit(self._clock.time(), code if code >= 0 else 128 - code)
             elif segment.status in TERMINAL:
-                running.kill(signal.SIGKILL)
+                running.kill()
             elif segment.start_s != running.start_s and not running.terminated:
                 running.terminated = True
-                running.kill(signal.SIGTERM)
+                running.guard.terminate()
         self._set_speed()
 
     def close(self) -> None:
         """End all commands: politely, then by force. Takes a few seconds at most."""
         for running in self._running.values():
-            running.kill(signal.SIGTERM)
+            running.guard.terminate()
         end_s = time.monotonic() + _CLOSING_S
         for running in list(self._running.values()):
             with contextlib.suppress(subprocess.TimeoutExpired):
-                running.process.wait(max(0.0, end_s - time.monotonic()))
+                running.guard.wait(max(0.0, end_s - time.monotonic()))
             self._ended(running)
         self._set_speed()
 
@@ -116,22 +118,28 @@ class Commands:
         program = shutil.which(Path(str(shell)).name) or "/bin/sh"
         command = spec.get("UserCommand") or document["UserCommand"]
         directory = Path(tempfile.mkdtemp(prefix="tidemark-simulator-"))
-        # The guard comes first, and leads the group: at no moment is there a command without one.
-        guard = subprocess.Popen(_GUARD, stdin=subprocess.PIPE, process_group=0)
-        process = subprocess.Popen(
-            [program, "-c", command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            cwd=directory,
-            env=self._environment(job),
-            process_group=guard.pid,
-        )
-        reader = threading.Thread(target=self._read, args=(job, process), daemon=True)
+        try:
+            # The guard starts the command: at no moment is there one without the other.
+            guard = subprocess.Popen(
+                [*_GUARD, program, "-c", command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                cwd=directory,
+                env=self._environment(job),
+                process_group=0,
+            )
+        except (OSError, ValueError) as error:
+            # Too long, or with a character that no command may have.
+            shutil.rmtree(directory, ignore_errors=True)
+            job.output.append((self._clock.time(), f"the command cannot be run: {error}"))
+            job.exit(self._clock.time(), _NOT_STARTED)
+            return
+        reader = threading.Thread(target=self._read, args=(job, guard), daemon=True)
         reader.start()
-        self._running[job.job_id] = _Running(job, start_s, process, guard, reader, directory)
+        self._running[job.job_id] = _Running(job, start_s, guard, reader, directory)
 
     def _environment(self, job: Job) -> dict[str, str]:
         document = job.document
@@ -150,19 +158,22 @@ class Commands:
             **own,
         }
 
-    def _read(self, job: Job, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None
-        while line := process.stdout.readline(_LONGEST_LINE):
+    def _read(self, job: Job, guard: subprocess.Popen[str]) -> None:
+        assert guard.stdout is not None
+        while line := guard.stdout.readline(_LONGEST_LINE):
             job.output.append((self._clock.time(), line.rstrip("\n")))
 
     def _ended(self, running: _Running) -> None:
-        # What it left behind in its group goes with it, and lets go of the pipe.
-        running.kill(signal.SIGKILL)
-        running.process.wait()
-        running.guard.communicate()
+        # What it left behind goes with it, and lets go of the pipe.
+        running.kill()
+        try:
+            running.guard.wait(_KILLING_S)
+        except subprocess.TimeoutExpired:
+            running.guard.kill()
+            running.guard.wait()
         running.reader.join(timeout=1.0)
-        if not running.reader.is_alive() and running.process.stdout is not None:
-            running.process.stdout.close()
+        if not running.reader.is_alive() and running.guard.stdout is not None:
+            running.guard.stdout.close()
         shutil.rmtree(running.directory, ignore_errors=True)
         del self._running[running.job.job_id]
 
