@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,18 @@ from tidemark.simulator.pai.scenario import load_scenario, scenario_from_text
         ),
         ("- a\n- b", "test", "is not a mapping"),
         ("calls: [", "test: line", "is not YAML"),
+        ("calls: &a []\njobs: *a", "test: line 2", "holds an alias"),
+        ("seed: &a [*a]", "test: line 1", "holds an alias"),
+        ("calls: " + "[" * 3000, "test", "is nested too deeply"),
+        ("seed: " + "9" * 5000, "test", "a number or a date"),
+        ("seed: 1" + ":1" * 50, "test", "a number or a date"),
+        ("seed: 2024-99-99", "test", "a number or a date"),
+        ("seed: 99999999999999999999", "seed", "less"),
+        ('seed: "\\ud800"', "seed", ""),
+        ("? [a]\n: b", "test", "is not YAML"),
+        ("1: 2", "test", ""),
+        ("calls: [{then: {slow_s: 1.0e+300}}]", "slow_s", "less"),
+        ("#" * (1024 * 1024 + 1), "test", "longer than 1 MiB"),
     ],
 )
 def test_what_is_wrong_with_a_scenario(text: str, where: str, says: str) -> None:
@@ -63,3 +76,15 @@ def test_a_file_in_yaml_or_json(tmp_path: Path) -> None:
     assert load_scenario(tmp_path / "empty.yaml").calls == ()
     with pytest.raises(ConfigError, match="cannot be read"):
         load_scenario(tmp_path / "none.yaml")
+    (tmp_path / "long.yaml").write_text("#" * 2_000_000)
+    with pytest.raises(ConfigError, match="longer than 1 MiB"):
+        load_scenario(tmp_path / "long.yaml")
+
+
+def test_lines_that_stand_for_millions_are_refused_at_once() -> None:
+    names = "abcdefghij"
+    bomb = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+        f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in pairwise(names)
+    )
+    with pytest.raises(ConfigError, match="Write out what it stands for"):
+        scenario_from_text(bomb, "test")

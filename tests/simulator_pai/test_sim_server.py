@@ -6,9 +6,11 @@ import json
 import os
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -45,10 +47,33 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProces
         yield process
 
 
+def second(http: httpx.AsyncClient) -> Pai:
+    """Calls by the key that the server was given."""
+    pai = Pai(None, ScaledClock(1.0), http)  # type: ignore[arg-type]
+    pai.key_id, pai.secret = "LTAIsecond", "second-secret"
+    pai.nonces = iter(lambda: str(uuid.uuid4()), None)
+    return pai
+
+
+async def test_published_keys_are_worth_nothing_beside_a_given_one(
+    server: SimulatorProcess,
+) -> None:
+    host = server.url.removeprefix("http://")
+    async with httpx.AsyncClient() as http:
+        pai = second(http)
+        assert (await pai.call("GET", "/api/v1/jobs", "ListJobs", host=host)).status_code == 200
+        pai.key_id, pai.secret = "LTAIsimulator", "simulator-secret"
+        answer = await pai.call("GET", "/api/v1/jobs", "ListJobs", host=host)
+        assert answer.json()["Code"] == "InvalidAccessKeyId.NotFound"
+        path = "/api/eas/2021-07-01/ListBenchmarkTask"
+        headers = {"authorization": "Bearer sk-simulator"}
+        assert (await http.get(f"{server.url}{path}", headers=headers)).status_code == 403
+
+
 async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
     async with httpx.AsyncClient() as http:
         host = server.url.removeprefix("http://")
-        pai = Pai(None, ScaledClock(1.0), http)  # type: ignore[arg-type]
+        pai = second(http)
 
         async def create(name: str) -> dict[str, Any]:
             body = pai.job(DisplayName=name)
@@ -63,8 +88,6 @@ async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
         assert sorted(await pai.names(host=host)) == ["answer-lost", "first"]
         encoded = await pai.call("GET", "/api/v1/jobs/dlc%20a%2Fb", "GetJob", host=host)
         assert "dlc a/b" in encoded.json()["Message"]
-        pai.key_id, pai.secret = "LTAIsecond", "second-secret"
-        assert "first" in await pai.names(host=host)
         advanced = await http.post(f"{server.url}/_simulator/clock", json={"advance_s": 86400})
         assert advanced.json()["speed"] == 1.0
         # Its time has moved on by a day; signatures are judged by this machine's.
@@ -76,7 +99,10 @@ async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
-def test_it_runs_commands_by_itself_and_ends_them(tmp_path: Path, number: int) -> None:
+@pytest.mark.parametrize("session", ["", "setsid "])
+def test_it_runs_commands_by_itself_and_ends_them(
+    tmp_path: Path, number: int, session: str
+) -> None:
     rules = tmp_path / "rules.yaml"
     rules.write_text(
         "jobs: [{then: {creating_s: 0, queuing_s: 0, node_s: 0, image_pull: {pull_s: 0}}}]"
@@ -87,7 +113,8 @@ def test_it_runs_commands_by_itself_and_ends_them(tmp_path: Path, number: int) -
         httpx.Client() as http,
     ):
         pai = Pai(None, ScaledClock(1.0), None)  # type: ignore[arg-type]
-        body = pai.job(UserCommand=f"echo $$ > {file}.part; mv {file}.part {file}; sleep 600")
+        told = f"echo $$ > {file}.part; mv {file}.part {file}; exec sleep 600"
+        body = pai.job(UserCommand=f"{session}sh -c '{told}' & sleep 600")
         host = server.url.removeprefix("http://")
         request = pai.signed("POST", "/api/v1/jobs", "CreateJob", body=body, host=host)
         assert http.send(request).status_code == 200
@@ -101,6 +128,14 @@ def test_it_runs_commands_by_itself_and_ends_them(tmp_path: Path, number: int) -
         assert server.process.wait(20) == (0 if number == signal.SIGTERM else -number)
     assert select.select([left], [], [], 20)[0]
     os.close(left)
+
+
+def test_a_body_that_is_announced_too_long_is_not_read(server: SimulatorProcess) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
+        connection.sendall(
+            b"POST /api/v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 16777217\r\n\r\n"
+        )
+        assert connection.recv(4096).startswith(b"HTTP/1.1 413 ")
 
 
 def test_it_ends_by_itself_in_time() -> None:
@@ -131,6 +166,7 @@ def test_it_ends_with_its_parent() -> None:
     [
         (["--host", "0.0.0.0"], "--reachable-from-other-machines"),
         (["--host", "example.com"], "--reachable-from-other-machines"),
+        (["--execute", "--host", "0.0.0.0", "--reachable-from-other-machines"], "--account"),
         (["--speed", "0"], "--speed"),
         (["--max-seconds", "inf"], "--max-seconds"),
         (["--account", "LTAIsecond"], "ID:VARIABLE"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import urlencode
@@ -181,7 +183,7 @@ async def test_temporary_keys_need_their_token_until_it_ends(start: Any) -> None
 
 
 def older(pai: Any, query: dict[str, str], **changes: str) -> httpx.Request:
-    """A call with the older signature of ROA services."""
+    """A call with the older signature of ROA services, which does not cover a body."""
     headers = {
         "host": "pai-dlc.cn-hangzhou.simulator",
         "accept": "application/json",
@@ -217,6 +219,36 @@ async def test_the_older_signature_of_roa_services(start: Any) -> None:
     assert code(await pai.send(changed)) == (400, "SignatureDoesNotMatch")
     early = formatdate(pai.clock.time() - 1000, usegmt=True)
     assert code(await pai.send(older(pai, query, date=early))) == (400, "InvalidTimeStamp.Expired")
+
+
+async def test_the_older_signature_does_not_stand_for_another_body(start: Any) -> None:
+    pai = start()
+    request = older(pai, {}, **{"x-acs-signature-nonce": ""})
+    bare = httpx.Request("GET", request.url, headers=request.headers, content=b"{}")
+    answer = await pai.send(bare)
+    assert code(answer) == (400, "MissingParameter")
+    assert "nonce" in answer.json()["Message"]
+    digest = base64.b64encode(hashlib.md5(b"{}").digest()).decode()
+    for content, status in ((b"{}", 200), (b"[]", 400)):
+        request = older(pai, {}, **{"content-md5": digest})
+        asked = httpx.Request("GET", request.url, headers=request.headers, content=content)
+        assert (await pai.send(asked)).status_code == status
+
+
+@pytest.mark.parametrize(
+    "date",
+    [
+        "Mon, 01 Jan 99999999999 00:00:00 GMT",
+        "Mon, 01 Jan 2024 00:00:00 +999999999999999",
+        "Mon, 01 Jan 0001 00:00:00 +2359",
+        "x",
+    ],
+)
+async def test_a_date_that_no_calendar_has(start: Any, date: str) -> None:
+    pai = start()
+    status, name = code(await pai.send(older(pai, {}, date=date)))
+    assert status == 400
+    assert name.startswith("InvalidTimeStamp.")
 
 
 def rpc(pai: Any, **changes: str) -> httpx.Request:

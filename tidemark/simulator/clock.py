@@ -15,9 +15,11 @@ import time
 from typing import ClassVar
 from weakref import WeakKeyDictionary, ref
 
-__all__ = ["ScaledClock", "VirtualClock"]
+__all__ = ["LATEST_S", "ScaledClock", "VirtualClock"]
 
 NEW_YEAR_2026_S = 1_767_225_600.0
+LATEST_S = 253_370_764_800.0
+"""9999-01-01: no clock is advanced further, as moments soon after can no longer be written."""
 
 
 class VirtualClock:
@@ -39,9 +41,9 @@ class VirtualClock:
         return self._now - self._start
 
     def advance(self, seconds: float) -> None:
-        """Move on, and wake whoever waited for a moment that has come."""
-        if seconds < 0:
-            raise ValueError("a clock is not set back")
+        """Move on, and wake whoever waited for a moment that has come. Raises ValueError for
+        what is less than 0, and beyond the year 9998."""
+        _check_advance(self._now, seconds)
         self._now += seconds
         self._wake()
 
@@ -110,7 +112,8 @@ class _Jumps:
 class ScaledClock:
     """A clock that runs `speed` times as fast as this machine's, from `start_s` on.
 
-    The speed may be changed at any moment; time goes on from where it was.
+    The speed may be changed at any moment; time goes on from where it was, up to the year 9998,
+    at whose end `time` stands still.
     """
 
     def __init__(self, speed: float, start_s: float | None = None) -> None:
@@ -131,16 +134,16 @@ class ScaledClock:
 
     def time(self) -> float:
         """Seconds since 1970-01-01 UTC."""
-        return self._start + self.monotonic()
+        return min(self._start + self.monotonic(), LATEST_S)
 
     def monotonic(self) -> float:
         """Seconds of this clock since it was made."""
         return self._passed + (time.monotonic() - self._since) * self._speed
 
     def advance(self, seconds: float) -> None:
-        """Skip so many seconds, and wake whoever waited for a moment that has come."""
-        if seconds < 0:
-            raise ValueError("a clock is not set back")
+        """Skip so many seconds, and wake whoever waited for a moment that has come. Raises
+        ValueError for what is less than 0, and beyond the year 9998."""
+        _check_advance(self.time(), seconds)
         self._change(self._speed, seconds)
 
     async def sleep(self, seconds: float) -> None:
@@ -163,6 +166,13 @@ class ScaledClock:
         for sleeper in self._sleepers:
             if not sleeper.done():
                 sleeper.set_result(None)
+
+
+def _check_advance(now_s: float, seconds: float) -> None:
+    if seconds < 0:
+        raise ValueError("a clock is not set back")
+    if not now_s + seconds <= LATEST_S:
+        raise ValueError("a clock does not go beyond the year 9998")
 
 
 def _above_zero(speed: float) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["SIMULATOR", "Account", "Accounts"]
+__all__ = ["API_KEY", "SIMULATOR", "Account", "Accounts"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,9 @@ class Account:
     expires_at_s: float | None = None
 
 
+# Both are published, and tell nobody from anybody.
 SIMULATOR = Account("LTAIsimulator", "simulator-secret")
+API_KEY = "sk-simulator"
 
 
 class Accounts:

@@ -11,7 +11,6 @@ POST /_simulator/clock      {"advance_s": 3600}
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -21,6 +20,8 @@ from tidemark.clock import Clock
 from tidemark.errors import ConfigError
 from tidemark.simulator.clock import ScaledClock, VirtualClock
 from tidemark.simulator.pai.asked import Answer, Asked
+from tidemark.simulator.pai.callers import is_loopback
+from tidemark.simulator.pai.json_text import json_value
 from tidemark.simulator.pai.scenario import Scenario, scenario_from_text
 from tidemark.simulator.pai.wire import WireError, refuse
 
@@ -64,8 +65,7 @@ class Admin:
     def answer(self, asked: Asked) -> Answer:
         """Answer one request."""
         try:
-            # A page in a browser on this machine is no more allowed than another machine.
-            if not _is_loopback(asked.client) or asked.header("origin"):
+            if not is_loopback(asked.client):
                 refuse(403, "Forbidden", "Only this machine may look into the simulator.")
             answers = self._answers.get((asked.method, asked.raw_path.removeprefix(PREFIX)))
             if answers is None:
@@ -93,22 +93,18 @@ class Admin:
         if not isinstance(clock, VirtualClock | ScaledClock):
             refuse(400, "InvalidParameter", "This machine's own clock cannot be advanced.")
         try:
-            seconds = json.loads(asked.body)["advance_s"]
+            seconds = json_value(asked.body)["advance_s"]
             good = not isinstance(seconds, bool) and math.isfinite(seconds) and seconds >= 0
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError):
             good = False
         if not good:
             refuse(400, "InvalidParameter", 'Send {"advance_s": seconds}, 0 or more.')
-        clock.advance(seconds)
+        try:
+            clock.advance(seconds)
+        except ValueError as error:
+            refuse(400, "InvalidParameter", f"{str(error).capitalize()}.")
         return self._clock()
 
 
 def _known(answers: Mapping[tuple[str, str], Any]) -> list[str]:
     return [f"{method} {PREFIX}{name}" for method, name in answers]
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -13,12 +13,13 @@ from typing import Any
 
 from tidemark.clock import Clock, SystemClock
 from tidemark.simulator.clock import VirtualClock
-from tidemark.simulator.pai.accounts import Account, Accounts
+from tidemark.simulator.pai.accounts import API_KEY, Account, Accounts
 from tidemark.simulator.pai.admin import PREFIX, Admin
 from tidemark.simulator.pai.answers import affected, done, failure, lost, refusal
 from tidemark.simulator.pai.asgi import Application
 from tidemark.simulator.pai.asked import Answer, Asked
 from tidemark.simulator.pai.bill import Bill
+from tidemark.simulator.pai.callers import check_caller
 from tidemark.simulator.pai.dlc import DlcService
 from tidemark.simulator.pai.eas_benchmarks import EasBenchmarks
 from tidemark.simulator.pai.ecs import EcsPrices
@@ -43,7 +44,8 @@ class PaiSimulator:
     default a VirtualClock given as `clock`, which its callers share, else this machine's time.
     execute: run the commands of running jobs for real, with the variables named by `inherit`.
     sorts_specs: let ListEcsSpecs sort by CPU and GPU. products: what makes the other services,
-    `partial(services, workspaces=…)` for other ones. `app` is the ASGI application.
+    `partial(services, workspaces=…)` for other ones. any_host: answer to whatever Host a call
+    names. `app` is the ASGI application.
     Raises ConfigError when commands cannot run by this clock.
     """
 
@@ -53,13 +55,14 @@ class PaiSimulator:
         world: World | None = None,
         clock: Clock | None = None,
         accounts: Sequence[Account] | None = None,
-        bearer_keys: Sequence[str] = ("sk-simulator",),
+        bearer_keys: Sequence[str] = (API_KEY,),
         signature_clock: Clock | None = None,
         scenario: Scenario | None = None,
         execute: bool = False,
         inherit: Sequence[str] = (),
         sorts_specs: bool = False,
         products: Callable[..., list[Service]] = services,
+        any_host: bool = False,
     ) -> None:
         self.world = world or World()
         self.clock: Clock = clock or SystemClock()
@@ -68,6 +71,7 @@ class PaiSimulator:
             signature_clock = self.clock if isinstance(self.clock, VirtualClock) else SystemClock()
         self._signatures = Signatures(self.accounts, signature_clock, bearer_keys)
         self._commands = Commands(self.clock, inherit=inherit) if execute else None
+        self._any_host = any_host
         self._rules = Rules(scenario or Scenario())
         self._bill = Bill(self.world.currency)
         self._seen = Seen()
@@ -141,22 +145,40 @@ class PaiSimulator:
     def answer(self, asked: Asked) -> Answer:
         """Do what is asked, or refuse it."""
         self.look()
+        request_id = str(uuid.uuid4()).upper()
+        try:
+            check_caller(asked, any_host=self._any_host)
+        except WireError as error:
+            return refusal(error, asked, request_id)
         if asked.raw_path.startswith(PREFIX):
             return self._admin.answer(asked)
-        request_id = str(uuid.uuid4()).upper()
         region = asked.region(self.world.default_region)
         now_s = self.clock.time()
-        action, effect = asked.header("x-acs-action"), None
+        action, effect, signed = asked.header("x-acs-action"), None, False
         try:
             route, path = self._router.find(asked)
             action = route.action
             effect = self._rules.effect(action, asked.method)
-            answer = self._carry(asked, route, path, effect, request_id, region, now_s)
+            if effect is not None and effect.lost == "request":
+                answer = lost(request_id, reached=False)
+            else:
+                account_id = self._signer(asked, route)
+                signed = True
+                answer = self._carry(
+                    asked, route, path, effect, request_id, region, now_s, account_id
+                )
         except WireError as error:
             answer = refusal(error, asked, request_id)
         answer = affected(answer, effect, request_id)
-        self._seen.add(asked, answer, at_s=now_s, action=action, region=region)
+        self._seen.add(asked, answer, at_s=now_s, action=action, region=region, signed=signed)
         return answer
+
+    def _signer(self, asked: Asked, route: Route) -> str | None:
+        """The account that signed, None for a key that is of none. Refuses any other call."""
+        if route.bearer:
+            self._signatures.check_bearer(asked)
+            return None
+        return self._signatures.check(asked)
 
     def _carry(
         self,
@@ -167,14 +189,8 @@ class PaiSimulator:
         request_id: str,
         region: str,
         now_s: float,
+        account_id: str | None,
     ) -> Answer:
-        if effect is not None and effect.lost == "request":
-            return lost(request_id, reached=False)
-        account_id = None
-        if route.bearer:
-            self._signatures.check_bearer(asked)
-        else:
-            account_id = self._signatures.check(asked)
         instead = failure(effect, request_id) if effect is not None else None
         if instead is not None:
             return instead

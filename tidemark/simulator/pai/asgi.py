@@ -13,6 +13,9 @@ from tidemark.simulator.pai.asked import Answer, Asked
 __all__ = ["IN_PROCESS", "Answerer", "Application", "Lost"]
 
 _MOST_BODY_BYTES = 16 * 1024 * 1024
+_TOO_LONG = Answer(
+    413, b'{"Code":"RequestEntityTooLarge","Message":"The request body exceeds 16 MiB."}', {}
+)
 _LOOK_S = 0.05
 # In the scope's extensions: the caller is in this process, and told of losses by exceptions.
 IN_PROCESS = "tidemark.in_process"
@@ -59,11 +62,14 @@ class Application:
             return
         if scope["type"] != "http":
             raise RuntimeError(f"the simulator speaks HTTP, not {scope['type']}")
+        if _announced_bytes(scope) > _MOST_BODY_BYTES:
+            await _send(send, _TOO_LONG)
+            return
         body = await _body(receive)
         if body is None:
             return
         if len(body) > _MOST_BODY_BYTES:
-            await _send(send, Answer(413, b"", {}))
+            await _send(send, _TOO_LONG)
             return
         asked = _asked(scope, body)
         answer = self._answerer.answer(asked)
@@ -113,6 +119,12 @@ async def _send(send: Send, answer: Answer) -> None:
     # A head without its body: the server closes the connection of an application that returns so.
     if not answer.lost:
         await send({"type": "http.response.body", "body": answer.body})
+
+
+def _announced_bytes(scope: Scope) -> int:
+    """The length of the body by its header, which the server has checked; 0 without one."""
+    texts = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
+    return int(texts[0]) if texts and texts[0].isdigit() else 0
 
 
 async def _body(receive: Receive) -> bytes | None:

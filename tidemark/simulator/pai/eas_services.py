@@ -22,6 +22,7 @@ from tidemark.simulator.pai.eas_deployed import (
     machine,
     metadata,
 )
+from tidemark.simulator.pai.json_text import json_value
 from tidemark.simulator.pai.phases import Phase, at, cut, instant, parse_instant
 from tidemark.simulator.pai.wire import Call, Route, Service, WireError, refuse
 from tidemark.simulator.pai.world import MachineSpec, World
@@ -408,7 +409,7 @@ def _labels(text: str, name: str) -> dict[str, str]:
     if not text:
         return {}
     try:
-        labels = json.loads(text)
+        labels = json_value(text)
     except ValueError:
         labels = None
     if not isinstance(labels, dict):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, NoReturn
 
 from tidemark.simulator.pai.eas_deployed import ServiceTruth
 from tidemark.simulator.pai.eas_reports import Load, Stretch, steady
+from tidemark.simulator.pai.json_text import json_value
 from tidemark.simulator.pai.phases import at
 from tidemark.simulator.pai.wire import refuse
 
@@ -119,9 +119,9 @@ class TaskSettings:
 def read_body(body: bytes) -> dict[str, Any]:
     """The body as a JSON object; also when it comes as a JSON text that holds one."""
     try:
-        document = json.loads(body)
+        document = json_value(body)
         if isinstance(document, str):
-            document = json.loads(document)
+            document = json_value(document)
     except ValueError:
         document = None
     if not isinstance(document, dict):

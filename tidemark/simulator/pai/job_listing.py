@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from tidemark.simulator.pai.job import Job
+from tidemark.simulator.pai.json_text import json_value
 from tidemark.simulator.pai.phases import parse_instant
 from tidemark.simulator.pai.wire import Call, refuse
 
@@ -104,7 +104,7 @@ def _payment(job: Job) -> str:
 
 def _tags(text: str) -> dict[str, str]:
     try:
-        tags = json.loads(text)
+        tags = json_value(text)
     except ValueError:
         tags = None
     if not isinstance(tags, dict) or any(not isinstance(one, str) for one in tags.values()):

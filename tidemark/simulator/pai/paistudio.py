@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from tidemark.clock import Clock
+from tidemark.simulator.pai.json_text import json_value
 from tidemark.simulator.pai.phases import instant, parse_instant
 from tidemark.simulator.pai.quotas import QUOTAS, Quota, seeded_workloads
 from tidemark.simulator.pai.wire import Call, Route, Service, WireError, refuse
@@ -350,7 +350,7 @@ def _range(query: Mapping[str, str], name: str) -> tuple[float | None, float | N
     ends = {end: query.get(f"{name}.{end}", "") for end in ("StartTime", "EndTime")}
     if query.get(name, ""):
         try:
-            given = json.loads(query[name])
+            given = json_value(query[name])
         except ValueError:
             given = None
         if not isinstance(given, dict):

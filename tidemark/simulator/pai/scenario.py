@@ -48,6 +48,10 @@ __all__ = [
 ]
 
 Count = Annotated[int, Field(ge=1)]
+_YEAR_S = 366 * 86400.0
+_MOST_CHARACTERS = 1024 * 1024
+# Far more than any number or date in a scenario has; what is read from longer ones takes long.
+_MOST_OF_A_NUMBER = 40
 
 
 class CallMatch(BaseModel):
@@ -101,7 +105,7 @@ class CallEffect(BaseModel):
     error: ErrorAnswer | None = None
     html: Literal[500, 502, 503, 504] | None = None
     lost: Literal["answer", "request"] | None = None
-    slow_s: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    slow_s: Annotated[float, Field(gt=0, le=_YEAR_S)] | None = None
 
     @model_validator(mode="after")
     def _one(self) -> CallEffect:
@@ -148,7 +152,7 @@ class Scenario(BaseModel):
 
     model_config = strict_model
 
-    seed: int = 0
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] = 0
     calls: tuple[CallRule, ...] = ()
     jobs: tuple[JobRule, ...] = ()
     tasks: tuple[TaskScript, ...] = ()
@@ -158,16 +162,30 @@ class Scenario(BaseModel):
 def load_scenario(path: Path) -> Scenario:
     """The scenario of a file. Raises ConfigError with the place and the remedy."""
     try:
-        text = path.read_text("utf-8")
+        with path.open(encoding="utf-8") as file:
+            text = file.read(_MOST_CHARACTERS + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError("the scenario cannot be read", str(path), "Name a text file") from error
     return scenario_from_text(text, str(path))
 
 
 def scenario_from_text(text: str, source: str) -> Scenario:
-    """The scenario that a YAML or JSON text describes. Raises ConfigError."""
+    """The scenario that a YAML or JSON text of up to 1 MiB describes, without aliases. Raises
+    ConfigError."""
+    if len(text) > _MOST_CHARACTERS:
+        raise ConfigError("is longer than 1 MiB", source, "Write fewer rules")
     try:
-        document = yaml.safe_load(text)
+        document = yaml.load(text, _Loader)
+    except _Alias as error:
+        place = f"{source}: line {error.line}"
+        raise ConfigError("holds an alias", place, "Write out what it stands for") from None
+    except RecursionError:
+        raise ConfigError("is nested too deeply", source, "Correct it") from None
+    except (ValueError, OverflowError) as error:
+        # PyYAML takes a text for a number or a date by its looks, and then may fail to read it.
+        raise ConfigError(
+            "holds a number or a date that is none", source, "Put texts in quotes"
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{source}: line {mark.line + 1}" if mark else source
@@ -181,6 +199,35 @@ def scenario_from_text(text: str, source: str) -> Scenario:
     except ValidationError as error:
         # Of several the first is told; it is often the cause of the others.
         raise _config_error(error.errors(include_url=False)[0], source) from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError("cannot be read", source, "Correct it") from error
+
+
+class _Alias(Exception):
+    """A scenario that repeats a part of itself: nine lines could stand for millions."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain data, and refuses what takes out of proportion long."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next node. Raises _Alias for a reference to another."""
+        if self.check_event(yaml.AliasEvent):
+            event: yaml.Event = self.get_event()  # type: ignore[no-untyped-call]
+            mark = event.start_mark
+            raise _Alias(mark.line + 1 if mark else 1)
+        return super().compose_node(parent, index)
+
+    def compose_scalar_node(self, anchor: dict[str, yaml.Node]) -> yaml.ScalarNode:
+        """The next text, number or date. Raises ValueError for an endless number."""
+        node = super().compose_scalar_node(anchor)
+        if node.tag != "tag:yaml.org,2002:str" and len(node.value) > _MOST_OF_A_NUMBER:
+            raise ValueError(node.tag)
+        return node
 
 
 def _with_tuples(value: Any) -> Any:

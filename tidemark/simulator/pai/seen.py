@@ -3,79 +3,74 @@
 from __future__ import annotations
 
 import json
-import re
 from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from tidemark.simulator.pai.asked import Answer, Asked
+from tidemark.simulator.pai.json_text import json_value
+from tidemark.simulator.pai.masking import masked
 
-__all__ = ["Seen", "redacted"]
+__all__ = ["Seen"]
 
 _MOST = 5000
-_HIDDEN = "***"
-_SECRET = re.compile(
-    r"token|passw|secret|authorization|^auth$|api[-_]?key|access[-_]?key|signature$|cookie", re.I
-)
+_MOST_BYTES = 32 * 1024 * 1024
+_MOST_BODY_BYTES = 64 * 1024
 
 
 class Seen:
-    """The last calls, oldest first."""
+    """The last calls, oldest first: 5,000 of them and 32 MiB at most.
+
+    Of a body above 64 KiB only its size is kept, and so of the body of a call whose signature did
+    not hold or was not looked at.
+    """
 
     def __init__(self) -> None:
-        self._calls: deque[dict[str, Any]] = deque(maxlen=_MOST)
+        # As text: what it takes is known, where objects made of it take many times as much.
+        self._calls: deque[bytes] = deque()
+        self._held_bytes = 0
 
-    def add(self, asked: Asked, answer: Answer, *, at_s: float, action: str, region: str) -> None:
-        """Keep a call and what came of it."""
-        self._calls.append(
-            {
-                "at_s": at_s,
-                "method": asked.method,
-                "path": unquote(asked.raw_path),
-                "query": redacted(dict(parse_qsl(asked.raw_query, keep_blank_values=True))),
-                "action": action,
-                "region": region,
-                "body": _body(asked.body),
-                "status": None if answer.lost else answer.status,
-                "lost": answer.lost,
-                "reached": answer.reached,
-            }
-        )
+    def add(
+        self,
+        asked: Asked,
+        answer: Answer,
+        *,
+        at_s: float,
+        action: str,
+        region: str,
+        signed: bool,
+    ) -> None:
+        """Keep a call and what came of it; `signed` tells whether its signature or key held."""
+        call = {
+            "at_s": at_s,
+            "method": asked.method,
+            "path": unquote(asked.raw_path),
+            "query": masked(dict(parse_qsl(asked.raw_query, keep_blank_values=True))),
+            "action": action,
+            "region": region,
+            "body": _body(asked.body, signed),
+            "status": None if answer.lost else answer.status,
+            "lost": answer.lost,
+            "reached": answer.reached,
+        }
+        self._calls.append(json.dumps(call).encode())
+        self._held_bytes += len(self._calls[-1])
+        while len(self._calls) > _MOST or self._held_bytes > _MOST_BYTES:
+            self._held_bytes -= len(self._calls.popleft())
 
     def as_list(self) -> list[dict[str, Any]]:
         """The calls as JSON."""
-        return list(self._calls)
+        return [json.loads(call) for call in self._calls]
 
 
-def redacted(value: Any) -> Any:
-    """A JSON value without the texts whose names say that they are secret."""
-    if isinstance(value, dict):
-        return {
-            name: _HIDDEN if _hides(name, one, value) else redacted(one)
-            for name, one in value.items()
-        }
-    if isinstance(value, list):
-        return [redacted(one) for one in value]
-    if isinstance(value, str):
-        # Headers to be sent along stand in lists, as `Name: value`.
-        name, colon, _ = value.partition(":")
-        return f"{name}: {_HIDDEN}" if colon and _SECRET.search(name) else value
-    return value
-
-
-def _hides(name: str, value: Any, around: dict[str, Any]) -> bool:
-    if not isinstance(value, str) or not value:
-        return False
-    return bool(_SECRET.search(name)) or (
-        name == "Value" and bool(_SECRET.search(str(around.get("Key", ""))))
-    )
-
-
-def _body(body: bytes) -> Any:
+def _body(body: bytes, signed: bool) -> Any:
     if not body:
         return None
+    if not signed:
+        return f"{len(body)} bytes; no signature held"
+    if len(body) > _MOST_BODY_BYTES:
+        return f"{len(body)} bytes"
     try:
-        document = json.loads(body)
-    except ValueError:
-        return f"{len(body)} bytes that are not JSON"
-    return redacted(document)
+        return masked(json_value(body))
+    except ValueError as error:
+        return f"{len(body)} bytes; the text {error}"

@@ -27,7 +27,7 @@ import uvicorn
 
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.simulator.clock import ScaledClock
-from tidemark.simulator.pai.accounts import SIMULATOR, Account
+from tidemark.simulator.pai.accounts import API_KEY, SIMULATOR, Account
 from tidemark.simulator.pai.app import PaiSimulator
 from tidemark.simulator.pai.scenario import load_scenario
 
@@ -43,8 +43,10 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tidemark.simulator.pai.server",
         description="PAI-DLC, EAS, AIWorkSpace, PaiStudio and ECS prices, simulated. Nothing is "
         "billed. Prints one JSON line {url, port, pid} when it is ready.",
-        epilog="Access key: LTAIsimulator / simulator-secret. To look into it: "
-        "GET /_simulator/state, bill, requests, scenario, clock.",
+        epilog="Access key: LTAIsimulator / simulator-secret, and the API key sk-simulator, both "
+        "published and refused with --account. To look into it, from this machine: GET "
+        "/_simulator/state, bill, requests, scenario, clock. Pages in a browser are not answered, "
+        "and only calls to 127.0.0.1, localhost or a name under .simulator.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = result.add_argument
@@ -52,7 +54,14 @@ def parser() -> argparse.ArgumentParser:
     add("--port", type=int, default=0, help="0 lets the system choose")
     add("--speed", type=float, default=60.0, help="simulated seconds in each second")
     add("--scenario", type=Path, help="what goes wrong: a YAML or JSON file")
-    add("--execute", action="store_true", help="run the jobs' commands for real, on this machine")
+    add(
+        "--execute",
+        action="store_true",
+        help="run the jobs' commands for real, on this machine, with your rights. What a command "
+        "started ends with it, and with the simulator; what kills its guard process first may not. "
+        "A command can read the simulator's own environment (/proc): start it without secrets, "
+        "those that --account names included where commands are not trusted",
+    )
     add(
         "--inherit",
         action="append",
@@ -65,12 +74,17 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="ID:VARIABLE",
-        help="another access key, and the variable that holds its secret",
+        help="an access key in place of the published ones, and the variable of its secret",
     )
     add("--sorts-specs", action="store_true", help="let ListEcsSpecs sort by CPU and GPU")
     add("--max-seconds", type=float, default=3600.0, help="end by itself after so long")
     add("--parent-pid", type=int, help="end when this process does")
-    add(_BEYOND, action="store_true", help="allow a --host that is not of this machine alone")
+    add(
+        _BEYOND,
+        action="store_true",
+        help="allow a --host that is not of this machine alone, and calls to any name; with "
+        "--execute only for the keys of --account",
+    )
     return result
 
 
@@ -150,13 +164,19 @@ def _check(given: argparse.Namespace) -> None:
             f"--host {given.host}",
             f"Use 127.0.0.1, or add {_BEYOND}",
         )
+    if given.execute and given.reachable_from_other_machines and not given.account:
+        raise ConfigError(
+            "anybody who reaches the simulator could run commands here, as its key is published",
+            f"--execute {_BEYOND}",
+            "Give an access key of your own with --account",
+        )
     for option, value in (("--speed", given.speed), ("--max-seconds", given.max_seconds)):
         if not (math.isfinite(value) and value > 0):
             raise ConfigError(f"{value} is not possible", option, "Give more than 0")
 
 
 def _accounts(texts: Sequence[str], environ: Mapping[str, str]) -> list[Account]:
-    accounts = [SIMULATOR]
+    accounts = []
     for text in texts:
         key_id, _, variable = text.partition(":")
         if not key_id or not variable:
@@ -165,7 +185,7 @@ def _accounts(texts: Sequence[str], environ: Mapping[str, str]) -> list[Account]
         if not secret:
             raise ConfigError(f"the variable {variable} is not set", "--account", "Set it")
         accounts.append(Account(key_id, secret))
-    return accounts
+    return accounts or [SIMULATOR]
 
 
 class _Losses(logging.Filter):
@@ -189,6 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             execute=given.execute,
             inherit=given.inherit,
             sorts_specs=given.sorts_specs,
+            any_host=given.reachable_from_other_machines,
+            bearer_keys=() if given.account else (API_KEY,),
         )
         asyncio.run(serve(simulator, given))
     except TidemarkError as error:

@@ -7,6 +7,8 @@ its own: clients sign with the time of their machine, also when the simulator's 
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import hmac
 import re
 from collections import OrderedDict
@@ -112,6 +114,13 @@ class Signatures:
         if not date and not asked.header("x-acs-date"):
             refuse(400, "MissingParameter", "The header Date is required.")
         self._check_time(_rfc1123(date) if date else _iso(asked.header("x-acs-date")))
+        nonce, digest = asked.header("x-acs-signature-nonce"), asked.header("content-md5")
+        # This signature does not cover the body: without either, a call could be repeated with
+        # another one.
+        if asked.body and not nonce:
+            refuse(400, "MissingParameter", "The header x-acs-signature-nonce is required.")
+        if digest and digest != base64.b64encode(hashlib.md5(asked.body).digest()).decode():
+            refuse(400, "SignatureDoesNotMatch", "The header Content-MD5 is not that of the body.")
         expected = roa_sha1_authorization(
             account.access_key_id,
             account.access_key_secret,
@@ -122,7 +131,6 @@ class Signatures:
         )
         if not hmac.compare_digest(expected.encode(), authorization.encode()):
             refuse(400, "SignatureDoesNotMatch", _NO_MATCH)
-        nonce = asked.header("x-acs-signature-nonce")
         if nonce:
             self._use(account.access_key_id, nonce)
         return account.account_id
@@ -195,7 +203,7 @@ class Signatures:
 def _iso(text: str) -> float:
     try:
         moment = datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         refuse(400, "InvalidTimeStamp.Format", "Specified time stamp or date value is malformed.")
     return moment.timestamp()
 
@@ -203,5 +211,5 @@ def _iso(text: str) -> float:
 def _rfc1123(text: str) -> float:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         refuse(400, "InvalidTimeStamp.Format", "Specified time stamp or date value is malformed.")

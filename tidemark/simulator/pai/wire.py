@@ -6,10 +6,11 @@ JSON object without `RequestId`, which is added; what it refuses, it raises as `
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
+
+from tidemark.simulator.pai.json_text import json_value
 
 __all__ = ["Call", "Handler", "Route", "Service", "WireError", "refuse"]
 
@@ -62,9 +63,9 @@ class Call:
     def document(self) -> dict[str, Any]:
         """The body as a JSON object. Refuses anything else, as the services do."""
         try:
-            document = json.loads(self.body)
-        except ValueError:
-            refuse(400, "InvalidParameter", "The request body is not valid JSON.")
+            document = json_value(self.body)
+        except ValueError as error:
+            refuse(400, "InvalidParameter", f"The request body {error}.")
         if not isinstance(document, dict):
             refuse(400, "InvalidParameter", "The request body is not a JSON object.")
         return document
