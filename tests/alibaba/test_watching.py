@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import httpx
 import pytest
-from cloud import LEAVE, Cloud, cloud, request
+from cloud import ADDRESS, LEAVE, Cloud, cloud, request
 
+from tidemark.alibaba.account import Account
+from tidemark.alibaba.credentials import StaticCredentials
+from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
-from tidemark.alibaba.errors import AccessError, AlibabaError
+from tidemark.alibaba.errors import AccessError, AlibabaError, InvalidRequestError
 from tidemark.alibaba.watching import JobWatcher
+from tidemark.clock import Clock
+from tidemark.errors import ConfigError
 
 
 async def create(here: Cloud, count: int) -> list[str]:
@@ -147,3 +153,141 @@ async def test_of_very_many_jobs_the_settled_ones_take_turns_and_new_ones_do_not
         assert calls <= 6 * (looks + 1)
         told = await asyncio.gather(*tasks)
     assert {jobs[-1].status for jobs in told} == {"Succeeded"}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", ".", "..", "a/b\ud800", "dlc1,dlc2", " dlc1", "dlc1\n", "作业", "x" * 200]
+)
+async def test_an_id_that_no_job_can_have_is_refused_and_the_others_go_on(wrong: str) -> None:
+    here = cloud("jobs: [{then: {running_s: 100}}]")
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        refused, seen = await asyncio.gather(
+            follow(watcher, wrong), follow(watcher, job_id), return_exceptions=True
+        )
+    assert isinstance(refused, ConfigError)
+    assert str(refused).isascii()
+    assert isinstance(seen, list)
+    assert seen[-1].status == "Succeeded"
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_what_is_refused_for_one_job_is_raised_for_that_one_only(status: int) -> None:
+    here = cloud(f"""
+        calls:
+          - when: {{action: GetJob}}
+            then: {{error: {{status: {status}, code: Unheard, message: nope}}}}
+        jobs: [{{then: {{running_s: 100}}}}]
+    """)
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        refused, seen = await asyncio.gather(
+            follow(watcher, "dlcneverwas"), follow(watcher, job_id), return_exceptions=True
+        )
+    assert isinstance(refused, AlibabaError)
+    assert "Unheard" in str(refused)
+    assert isinstance(seen, list)
+    assert seen[-1].status == "Succeeded"
+
+
+async def test_a_failure_in_passing_for_one_job_does_not_keep_news_from_the_others() -> None:
+    here = cloud("""
+        calls: [{when: {action: GetJob}, then: {html: 502}}]
+        jobs: [{then: {running_s: 100}}]
+    """)
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=here.clock) as watcher:
+        missing = asyncio.create_task(follow(watcher, "dlcneverwas"))
+        assert (await follow(watcher, job_id))[-1].status == "Succeeded"
+        assert not missing.done()
+        missing.cancel()
+        await asyncio.wait((missing,))
+
+
+async def test_an_id_that_the_list_does_not_take_ends_that_one_only() -> None:
+    here = cloud("jobs: [{then: {running_s: 100}}]")
+    ids = await create(here, 30)
+    picky = _Picky(here.account, "dlcneverwas")
+    async with JobWatcher(Dlc(picky), clock=here.clock) as watcher:
+        refused, *told = await asyncio.gather(
+            follow(watcher, "dlcneverwas"),
+            *(follow(watcher, job_id) for job_id in ids),
+            return_exceptions=True,
+        )
+    assert isinstance(refused, InvalidRequestError)
+    assert all(isinstance(seen, list) and seen[-1].status == "Succeeded" for seen in told)
+    assert picky.refused <= 6  # 31 ids, by halves
+
+
+class _Picky(Account):
+    """A service that takes no list with a certain id in it."""
+
+    def __init__(self, account: Account, wrong: str) -> None:
+        super().__init__(
+            StaticCredentials.of("LTAIsimulator", "simulator-secret"),
+            account.region,
+            endpoints=ADDRESS,
+            transport=_Refusing(account.http, self),
+            clock=account.clock,
+            settings=account.settings,
+        )
+        self.wrong = wrong
+        self.refused = 0
+
+
+class _Refusing(httpx.AsyncBaseTransport):
+    def __init__(self, to: httpx.AsyncClient, picky: _Picky) -> None:
+        self._to = to
+        self._picky = picky
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._picky.wrong in request.url.params.get("JobIds", ""):
+            self._picky.refused += 1
+            return httpx.Response(400, json={"Code": "InvalidParameter", "Message": "JobIds"})
+        return await self._to.send(request)
+
+
+async def test_a_reader_that_outlives_the_watcher_is_told() -> None:
+    here = cloud("jobs: [{then: {running_s: never}}]")
+    (job_id,) = await create(here, 1)
+    async with JobWatcher(here.dlc, clock=_Still(here.clock)) as watcher:
+        news = watcher.changes(job_id)
+        assert (await anext(news)).job_id == job_id
+        waiting = asyncio.ensure_future(anext(news))
+        await asyncio.sleep(0)
+    with pytest.raises(RuntimeError, match="the watcher was left"):
+        await asyncio.wait_for(waiting, 5)
+    with pytest.raises(RuntimeError, match="the watcher was left"):
+        await asyncio.wait_for(follow(watcher, job_id), 5)
+
+
+class _Still:
+    """A clock on which nobody wakes."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.time = clock.time
+        self.monotonic = clock.monotonic
+
+    async def sleep(self, seconds: float) -> None:  # noqa: ARG002
+        await asyncio.Event().wait()
+
+
+class _Broken(_Still):
+    """A clock that fails where somebody would sleep."""
+
+    async def sleep(self, seconds: float) -> None:
+        raise ArithmeticError(f"no {seconds} seconds")
+
+
+async def test_leaving_hides_no_error_of_the_block() -> None:
+    here = cloud("jobs: [{then: {running_s: never}}]")
+    (job_id,) = await create(here, 1)
+
+    async def block() -> None:
+        async with JobWatcher(here.dlc, clock=_Broken(here.clock)) as watcher:
+            with pytest.raises(ArithmeticError):
+                await follow(watcher, job_id)
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        await block()

@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
-from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.dlc_status import Phase
-from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.alibaba.errors import AlibabaError, InvalidRequestError, NotFoundError
 from tidemark.clock import Clock
+from tidemark.errors import ConfigError, TidemarkError
 
 __all__ = ["JobWatcher"]
 
@@ -29,6 +31,9 @@ BATCH = 100
 # A job that has stood in one status so long is settled: it is likely to stand there a while yet.
 _SETTLED_AFTER_S = 600.0
 _MOST_BATCHES = 5
+_FAR_BACK = timedelta(days=365)
+# Ids are asked for in lists with commas between them.
+_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(slots=True)
@@ -40,11 +45,11 @@ class _Watched:
     phase: Phase = Phase.UNKNOWN
     changed_s: float = 0.0
     looked_s: float = float("-inf")
-    unread: list[Job | AlibabaError] = field(default_factory=list)
+    unread: list[Job | TidemarkError] = field(default_factory=list)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     watchers: int = 0
 
-    def tell(self, news: Job | AlibabaError) -> None:
+    def tell(self, news: Job | TidemarkError) -> None:
         self.unread.append(news)
         self.changed.set()
 
@@ -57,8 +62,8 @@ class JobWatcher:
     starting or stopping as often as ever.
 
     A call that fails in passing is left to the next look; what will not pass (no permission, a
-    job that is not there) is raised where the job is watched. A status that is not known is
-    passed on like any other. Jobs can be added and left at any time.
+    job that is not there) is raised where the job is watched, and the others go on. A status that
+    is not known is passed on like any other. Jobs can be added and left at any time.
     """
 
     def __init__(self, dlc: Dlc, *, clock: Clock, interval_s: float = 30.0) -> None:
@@ -81,16 +86,23 @@ class JobWatcher:
     ) -> None:
         if self._task is not None:
             self._task.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._task
+            # What it failed of was raised where jobs are watched: here it would hide `error`.
+            await asyncio.wait((self._task,))
+            if not self._task.cancelled():
+                self._task.exception()
 
     async def changes(self, job_id: str) -> AsyncIterator[Job]:
         """The job as it is, then at each change of status, sub-status, reason or restarts.
 
-        Ends with the job. Raises AlibabaError for what will not pass. One reader per job.
+        Ends with the job. Raises ConfigError for an id that no job can have, AlibabaError for
+        what will not pass, and RuntimeError outside of the watcher's block. One reader per job.
         """
         if self._task is None:
             raise RuntimeError("enter the watcher first: async with JobWatcher(...)")
+        if not _ID.fullmatch(job_id):
+            raise ConfigError(
+                "is no id of a job", f"job {job_id[:64]!a}", "Give it as CreateJob returned it"
+            )
         watched = self._watched.setdefault(job_id, _Watched())
         watched.watchers += 1
         self._new.set()
@@ -98,7 +110,7 @@ class JobWatcher:
             while True:
                 await self._news(watched)
                 for news in self._taken(watched):
-                    if isinstance(news, AlibabaError):
+                    if isinstance(news, TidemarkError):
                         raise news
                     yield news
                     if news.is_terminal:
@@ -113,12 +125,14 @@ class JobWatcher:
         changed = asyncio.ensure_future(watched.changed.wait())
         try:
             await asyncio.wait((changed, self._task), return_when=asyncio.FIRST_COMPLETED)
+            if not changed.done() and self._task.cancelled():
+                raise RuntimeError("the watcher was left while a job was being watched")
             if not changed.done():
                 self._task.result()  # the look-out ended: say why
         finally:
             changed.cancel()
 
-    def _taken(self, watched: _Watched) -> list[Job | AlibabaError]:
+    def _taken(self, watched: _Watched) -> list[Job | TidemarkError]:
         news, watched.unread = watched.unread, []
         watched.changed.clear()
         return news
@@ -152,29 +166,60 @@ class JobWatcher:
 
     async def _look(self, ids: list[str], workspace_id: str) -> None:
         try:
-            listed = await self._dlc.all_jobs(job_ids=ids, workspace_id=workspace_id or None)
-            found = {job.job_id: job for job in listed}
-            for job_id in ids:
-                # What was created a moment ago may be missing in lists.
-                if job_id not in found:
-                    with suppress(NotFoundError):
-                        found[job_id] = await self._dlc.get_job(job_id, need_detail=False)
-        except AlibabaError as error:
-            if error.retryable:
-                LOG.warning("%d jobs could not be looked at: %s", len(ids), error)
+            found = await self._listed(ids, workspace_id)
+        except InvalidRequestError as error:
+            if len(ids) == 1:
+                self._tell(ids[0], error)
                 return
-            for job_id in ids:
-                self._tell(job_id, error)
+            # One id that the service does not take must not be the end of the others.
+            half = len(ids) // 2
+            await self._look(ids[:half], workspace_id)
+            await self._look(ids[half:], workspace_id)
+            return
+        except TidemarkError as error:
+            self._failed(ids, error)
             return
         for job_id in ids:
-            job = found.get(job_id)
-            self._tell(job_id, job if job is not None else _gone(job_id))
+            try:
+                # What was created a moment ago may be missing in lists.
+                job = found.get(job_id) or await self._dlc.get_job(job_id, need_detail=False)
+            except NotFoundError:
+                self._tell(job_id, _gone(job_id))
+            except TidemarkError as error:
+                self._failed([job_id], error)
+            else:
+                self._tell(job_id, job)
 
-    def _tell(self, job_id: str, news: Job | AlibabaError) -> None:
+    async def _listed(self, ids: list[str], workspace_id: str) -> dict[str, Job]:
+        """The jobs that lists show, by id, with one call where all are on its page."""
+        since = datetime.fromtimestamp(self._clock.time(), UTC) - _FAR_BACK
+        # Without a workspace the service would show the default one only.
+        place: dict[str, Any] = {"from_all_workspaces": True, "show_own": True}
+        if workspace_id:
+            place = {"workspace_id": workspace_id}
+        found: dict[str, Job] = {}
+        for number in range(1, len(ids) + 1):
+            page = await self._dlc.list_jobs(
+                page_number=number, page_size=BATCH, since=since, job_ids=ids, **place
+            )
+            new = {job.job_id: job for job in page.jobs if job.job_id not in found}
+            found |= new
+            if not new or len(found) >= min(len(ids), page.total_count or len(ids)):
+                break
+        return found
+
+    def _failed(self, ids: list[str], error: TidemarkError) -> None:
+        if isinstance(error, AlibabaError) and error.retryable:
+            LOG.warning("%d jobs could not be looked at: %s", len(ids), error)
+            return
+        for job_id in ids:
+            self._tell(job_id, error)
+
+    def _tell(self, job_id: str, news: Job | TidemarkError) -> None:
         watched = self._watched.get(job_id)
         if watched is None:
             return  # left while the call was under way
-        if isinstance(news, AlibabaError):
+        if isinstance(news, TidemarkError):
             watched.tell(news)
             return
         shown = (
