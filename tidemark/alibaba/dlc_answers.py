@@ -142,7 +142,7 @@ class Job(Answer):
     @property
     def restarts(self) -> tuple[int, int] | None:
         """How often it was started again, and how often it may be; None where it does not say."""
-        found = re.fullmatch(r"(\d+)/(\d+)", self.restart_times.strip())
+        found = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,9})", self.restart_times.strip())
         return (int(found[1]), int(found[2])) if found else None
 
     def age_key(self) -> tuple[bool, str, str]:

@@ -11,6 +11,7 @@ import httpx
 __all__ = ["ImageDigest", "image_digest"]
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_TOKEN = re.compile(r"[!-~]+")
 _MANIFESTS = ", ".join(
     (
         "application/vnd.oci.image.index.v1+json",
@@ -51,7 +52,7 @@ async def image_digest(uri: str, http: httpx.AsyncClient) -> ImageDigest:
                 headers={"accept": _MANIFESTS, "authorization": f"Bearer {token}"},
                 timeout=_TIMEOUT,
             )
-    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, RecursionError) as error:
         return ImageDigest(None, f"{host} did not answer from here ({type(error).__name__})")
     digest = answer.headers.get("docker-content-digest", "")
     if answer.is_success and _DIGEST.fullmatch(digest):
@@ -67,4 +68,8 @@ async def _anonymous_token(challenge: str, http: httpx.AsyncClient) -> str:
         raise ValueError("no realm")
     answer = await http.get(f"{realm}?{urlencode(told)}", timeout=_TIMEOUT)
     document = answer.json()
-    return str(document.get("token") or document["access_token"])
+    found = document if isinstance(document, dict) else {}
+    token = found.get("token") or found.get("access_token")
+    if not isinstance(token, str) or not _TOKEN.fullmatch(token):
+        raise ValueError("no token")
+    return token

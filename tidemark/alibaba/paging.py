@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from tidemark.alibaba.channel import Channel
@@ -32,8 +33,9 @@ async def all_items(
     """The items of every page, each once: what moves between pages while they are read is seen
     twice by the service's count and is told apart by `key`, a field or several together.
 
-    Ends at an empty page, at the total that the service gives, or at a page that brings nothing
-    new. `number_name` is what the operation calls the number of a page.
+    Ends at an empty page, at a page that brings nothing new, or at one that is not full once the
+    service's total is reached: a total alone may be wrong. `number_name` is what the operation
+    calls the number of a page.
     """
     keys = (key,) if isinstance(key, str) else key
     found: dict[tuple[str, ...], JsonObject] = {}
@@ -47,9 +49,17 @@ async def all_items(
         before = len(found)
         for item in page:
             found.setdefault(tuple(str(item.get(each)) for each in keys), item)
-        total = document.get("TotalCount")
-        # By what came, since pages may be smaller than was asked for.
-        ended = total is not None and str(total).isdigit() and len(found) >= int(str(total))
+        # Pages may all be smaller than was asked for: one that is not full is not yet the last.
+        total = _total_of(document)
+        ended = len(page) < page_size and total is not None and len(found) >= total
         if not page or ended or len(found) == before:
             break
     return list(found.values())
+
+
+def _total_of(document: JsonObject) -> int | None:
+    """How many items there are by the service's own count; None where it gives no number."""
+    total = document.get("TotalCount")
+    if isinstance(total, str) and re.fullmatch(r"[0-9]{1,18}", total):
+        return int(total)
+    return total if isinstance(total, int) else None
