@@ -172,3 +172,18 @@ def test_what_steers_a_terminal_is_not_repeated(command: Command) -> None:
     assert said.status == 1
     assert "\x1b" not in said.err
     assert "\x07" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("name", "command_line"),
+    [
+        ("DLC job status Queuing", "(tidemark pai specs --available)"),
+        ("DLC job status EnvPreparing", "(tidemark pai events ID)"),
+        ("manifest unknown", "(tidemark pai images)"),
+        ("BenchmarkTask.NotFound", "(tidemark eas benchmark list)"),
+    ],
+)
+def test_advice_names_the_command_that_does_it(
+    command: Callable[..., Any], name: str, command_line: str
+) -> None:
+    assert command_line in " ".join(command("explain", name).out.split())

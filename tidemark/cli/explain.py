@@ -21,6 +21,7 @@ from tidemark.alibaba.explanations import (
     nearest_names,
     prefix_hint,
 )
+from tidemark.cli.pai_advice import with_commands
 
 __all__ = ["explain_text"]
 
@@ -91,7 +92,8 @@ def _print(found: Sequence[Explanation], *, whole: int) -> None:
 def _lines(entry: Explanation) -> Iterator[str]:
     yield from _labelled("", (entry.meaning,))
     yield from _labelled("because", entry.causes)
-    yield from _labelled("do", entry.remedies)
+    of_job = entry.kind.startswith("DLC ")
+    yield from _labelled("do", [with_commands(one, of_job=of_job) for one in entry.remedies])
     yield from _labelled("ask again", (entry.retry,))
     if entry.billed:
         yield from _labelled("billed", (entry.billed,))
