@@ -14,6 +14,7 @@ from tidemark.alibaba.account import Account
 from tidemark.alibaba.eas import Eas
 from tidemark.alibaba.eas_answers import BenchmarkTask
 from tidemark.cli.eas_views import until_ended
+from tidemark.cli.printing import span
 
 Command = Callable[..., Any]
 
@@ -66,6 +67,10 @@ def test_what_is_not_there_fails(command: Command) -> None:
     assert "kept for 48 hours" in command("eas", "benchmark", "show", "nothere").err
 
 
+def test_help_names_the_key_of_a_simulator(command: Command) -> None:
+    assert "sk-simulator" in command("eas", "benchmark", "show", "--help").out
+
+
 def test_stress_tests_are_listed(command: Command, cloud: Served) -> None:
     said = command("eas", "benchmark", "list", "--region", "cn-shanghai")
     assert said.err.startswith("there is no stress test in cn-shanghai; ")
@@ -115,6 +120,10 @@ def test_a_report_is_told_in_five_lines(command: Command, cloud: Served) -> None
     ]
     count, refused = raw["Count"], raw["StatusCode"]["450"]
     assert f"requests    {count:,}, {refused:,} failed ({refused / count:.2%})\n" in said.out
+    under_way = raw["QPS"] * raw["AvgRT"] / 1000
+    words = " ".join(said.out.split())
+    assert f"requests per second over {span(len(raw['TimestampList']))}, " in words
+    assert f", {round(under_way, 1):g} at a time on average" in words
     assert "450: " in said.out
     assert "The service's queue is full" in " ".join(said.out.split())
     for percentage in (50, 90, 99):
@@ -124,6 +133,7 @@ def test_a_report_is_told_in_five_lines(command: Command, cloud: Served) -> None
     document = json.loads(command("eas", "benchmark", "report", name, "--json").out)
     assert (document["requests"], document["failed_requests"]) == (count, refused)
     assert document["qps"] == raw["QPS"]
+    assert document["mean_concurrency"] == pytest.approx(under_way)
     assert document["latency_ms"]["max"] == raw["MaxRT"]
     assert document["status_codes"]["450"]["requests"] == refused
     assert document["report_url"].startswith("http://eas-benchmark")

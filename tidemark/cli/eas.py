@@ -22,7 +22,11 @@ eas.add_typer(benchmark, name="benchmark")
 TaskName = Annotated[str, typer.Argument(metavar="NAME", help="The name of a stress test.")]
 Gateway = Annotated[
     bool,
-    typer.Option("--gateway", help="Ask the API gateway, with the key in DASHSCOPE_API_KEY."),
+    typer.Option(
+        "--gateway",
+        help="Ask the API gateway, with the key in DASHSCOPE_API_KEY. A simulator takes the key "
+        "sk-simulator.",
+    ),
 ]
 
 
@@ -70,7 +74,11 @@ def show(
     endpoint: Endpoint = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a stress test does or came to (DescribeBenchmarkTask)."""
+    """Say what a stress test does or came to (DescribeBenchmarkTask).
+
+    The service does not tell which duration, concurrency and rate it was created with; its report
+    says what came of them.
+    """
     from tidemark.cli.eas_views import show_task
 
     show_task(Session(region, endpoint, gateway), name, as_json=as_json)
@@ -93,7 +101,9 @@ def report(
 ) -> None:
     """Say in five lines what a stress test measured, so far or as a whole; and where its page is.
 
-    DescribeBenchmarkTaskReport. Times are measured from the service's own machines.
+    DescribeBenchmarkTaskReport. Times are measured from the service's own machines. How many
+    requests were under way at a time follows from rate and mean latency: what was asked for is
+    not told.
     """
     from tidemark.cli.eas_views import show_report
 

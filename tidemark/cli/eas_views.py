@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from tidemark.cli.alibaba_session import Session
+from tidemark.cli.pai_advice import with_commands
 from tidemark.cli.printing import (
     console,
     long_table,
@@ -19,6 +20,7 @@ from tidemark.cli.printing import (
     print_document,
     print_facts,
     say,
+    span,
 )
 from tidemark.errors import ConfigError, TidemarkError
 
@@ -169,7 +171,7 @@ def _meaning(kind: str, word: str) -> dict[str, Any]:
         if entry.kind == kind:
             return {
                 "means": entry.meaning,
-                "do": entry.remedies[0],
+                "do": with_commands(entry.remedies[0], of_job=False),
                 "billed": entry.billed,
             }
     return {"means": None, "do": None, "billed": None}
@@ -228,6 +230,10 @@ def _summary(data: RawReport) -> dict[str, Any]:
         "requests": int(requests),
         "failed_requests": data.failed_count,
         "qps": data.qps,
+        # By Little's law: the service does not tell which concurrency was asked for.
+        "mean_concurrency": None
+        if data.qps is None or data.avg_rt_ms is None
+        else data.qps * data.avg_rt_ms / 1000,
         "latency_ms": {
             **{f"p{percentage}": data.latency_ms(percentage) for percentage in _PERCENTAGES},
             "mean": data.avg_rt_ms,
@@ -265,10 +271,13 @@ def _summary_facts(summary: Mapping[str, Any]) -> dict[str, object]:
         f"{code}: {told['requests']:,}" + (f", {told['means']}" if told["means"] else "")
         for code, told in summary["status_codes"].items()
     ]
-    qps = summary["qps"]
+    qps, under_way, seconds = summary["qps"], summary["mean_concurrency"], summary["seconds"]
+    rate = f"{'-' if qps is None else number(round(qps, 2))} requests per second"
+    length = f" over {span(seconds)}" if seconds else ""
+    at_once = "" if under_way is None else f", {number(round(under_way, 1))} at a time on average"
     return {
         "requests": f"{requests:,}{share or ', none failed'}",
-        "rate": f"{'-' if qps is None else number(round(qps, 2))} requests per second",
+        "rate": f"{rate}{length}{at_once}",
         "latency ms": latency or "-",
         "traffic": f"{sent} sent, {received} received",
         "status": codes or "-",
