@@ -114,7 +114,7 @@ async def test_the_clock_is_moved_on(start: Any, clock: Any) -> None:
     after = (await ask(pai, "clock", {"advance_s": 3600})).json()["now_s"]
     assert 3600 <= after - before < 3660
     endless = '{"advance_s": ' + "9" * 400 + "}"
-    far = ({"advance_s": 1e12}, {"advance_s": 1e308}, endless, '{"a":' * 3000)
+    far: tuple[Any, ...] = ({"advance_s": 1e12}, {"advance_s": 1e308}, endless, '{"a":' * 3000)
     for wrong in ({"advance_s": -1}, {"advance_s": True}, {}, {"advance_s": "x"}, [], "x", *far):
         answer = await ask(pai, "clock", wrong)
         assert answer.status_code == 400

@@ -53,7 +53,7 @@ def masked(value: Any, name: str = "") -> Any:
         return _HIDDEN
     if isinstance(value, dict):
         names = _named_pair(value)
-        return {key: masked(one, names[key] if key in names else key) for key, one in value.items()}
+        return {key: masked(one, str(names.get(key, key))) for key, one in value.items()}
     if isinstance(value, list):
         return [masked(one) for one in value]
     return _text(value) if isinstance(value, str) else value
