@@ -198,6 +198,7 @@ async def test_a_failure_in_passing_for_one_job_does_not_keep_news_from_the_othe
     (job_id,) = await create(here, 1)
     async with JobWatcher(here.dlc, clock=here.clock) as watcher:
         missing = asyncio.create_task(follow(watcher, "dlcneverwas"))
+        await asyncio.sleep(0)  # so that both are in the first look
         assert (await follow(watcher, job_id))[-1].status == "Succeeded"
         assert not missing.done()
         missing.cancel()
