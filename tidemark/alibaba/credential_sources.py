@@ -166,7 +166,8 @@ class _Chain:
         elif not official.is_installed():
             looked.append(
                 NotHere(
-                    "role of the machine", "asked only with pip install 'tidemark[credentials]'"
+                    "role of the machine",
+                    "asked only where the package alibabacloud-credentials is installed",
                 )
             )
         else:
