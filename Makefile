@@ -12,7 +12,7 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep truth overhead bench-verify bench-pai lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -22,6 +22,7 @@ help:
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
 	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
+	@echo "make drill-adoption  one job each for a thousand random schedules of lost and late answers"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
@@ -72,6 +73,9 @@ bench-verify: setup
 
 bench-pai: $(VENV)/contract
 	$(BIN)/python benchmarks/pai_client.py
+
+drill-adoption: $(VENV)/ready
+	ADOPTION_SCHEDULES=1000 $(BIN)/python -m pytest --timeout 600 tests/alibaba/test_adoption.py
 
 drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill

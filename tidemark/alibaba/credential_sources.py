@@ -68,7 +68,7 @@ def default_chain(
 ) -> CredentialSource:
     """A source that looks in all places at the first question, and then stays with one.
 
-    `read_file` gets a path, `client` makes the HTTP client of one question, `sts_url` replaces
+    `read_file` gets a path, `client` makes the transport of one question, `sts_url` replaces
     the base URL of STS. Nothing is read or asked before the first question; its CredentialError
     says which place is broken, or lists where was looked.
     """
