@@ -79,14 +79,17 @@ async def test_of_a_long_body_its_size_is_kept(start: Any) -> None:
     assert len(json.dumps(pai.simulator.requests())) < 1000
 
 
-async def test_of_very_much_the_oldest_is_forgotten(start: Any) -> None:
+async def test_of_very_much_the_oldest_is_forgotten(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tidemark.simulator.pai.seen._MOST_BYTES", 1024 * 1024)
     pai = start()
-    for number in range(620):
+    for number in range(24):
         await pai.create(DisplayName=f"bench-{number}", UserCommand="x" * 60_000)
     names = [one["body"]["DisplayName"] for one in pai.simulator.requests()]
-    assert names[-1] == "bench-619"
+    assert names[-1] == "bench-23"
     assert "bench-0" not in names
-    assert 400 < len(names) < 600
+    assert 10 < len(names) < 24
 
 
 async def test_a_body_that_never_ends_is_refused(start: Any) -> None:
