@@ -132,6 +132,28 @@ async def test_a_look_that_fails_after_creating_hides_no_job(lost: bool) -> None
     assert len(here.jobs) == 1
 
 
+async def test_a_refusal_after_an_open_creation_leaves_it_open() -> None:
+    here = cloud("""
+        calls:
+          - {when: {action: CreateJob, nth: 1}, then: {html: 502}}
+          - {when: {action: CreateJob}, then: {error: {status: 400, code: BadRequest}}}
+    """)
+    with pytest.raises(AlibabaError, match="BadRequest") as caught:
+        await adopt(here)
+    # The first call may still turn out to have made one.
+    assert caught.value.effect_unknown
+
+
+async def test_a_second_job_that_cannot_be_stopped_is_told_and_hides_no_other() -> None:
+    here = cloud("calls: [{when: {action: StopJob}, then: {throttle: {}}}]")
+    first = await here.dlc.create_job(request(), authorization=LEAVE)
+    here.clock.advance(5)
+    second = await here.dlc.create_job(request(), authorization=LEAVE)
+    adopted = await adopt(here)
+    assert adopted.job.job_id == first
+    assert (adopted.stopped, adopted.left_running) == ((), (second,))
+
+
 async def test_a_refusal_is_not_looked_into() -> None:
     here = cloud(
         "calls: [{when: {action: CreateJob}, then: {error: {status: 400, code: BadRequest}}}]"

@@ -251,6 +251,10 @@ def test_who_is_interrupted_is_told_what_may_be_left(simulator: PaiSimulator) ->
     assert caught.value.effect_unknown
     assert "left-over" in caught.value.__notes__[0]
     assert "tidemark-call" in caught.value.__notes__[0]
+    spec = build_job_spec(image="registry.example.com/a:1", ecs_spec="ecs.c6.large")
+    with pytest.raises(RefusedError) as refused:
+        create_job("a", "PyTorchJob", "b", [spec], authorization=None)  # type: ignore[arg-type]
+    assert not hasattr(refused.value, "__notes__")
 
 
 def test_cleaning_up_touches_only_what_this_tool_made(simulator: PaiSimulator) -> None:

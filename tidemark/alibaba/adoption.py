@@ -44,12 +44,14 @@ class AdoptionPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The one job of a name. `created` is False for a job that was there already; `stopped` are
-    the ids of further jobs of the same name and tags, which were asked to stop."""
+    """The one job of a name. `created` is False for a job that was there already. Of further jobs
+    of the same name and tags, `stopped` are the ids of those that were asked to stop, and
+    `left_running` of those that could not be asked: they are billed on."""
 
     job: Job
     created: bool
     stopped: tuple[str, ...] = ()
+    left_running: tuple[str, ...] = ()
 
 
 async def adopt_or_create(
@@ -91,6 +93,7 @@ async def adopt_or_create(
             job_id = await dlc.create_job(request, authorization=authorization, lend=lend)
         except AlibabaError as error:
             if not error.effect_unknown:
+                error.effect_unknown = attempt > 1  # an earlier creation is still open
                 raise
             LOG.warning("%s: looking for the job before creating again", error)
             found = await search.look_again(error)
@@ -163,10 +166,16 @@ class _Search:
 async def _keep_oldest(dlc: Dlc, jobs: list[Job], *, created: str | None) -> Adopted:
     # Whoever looks chooses the same one: the order is by time of creation, then by id.
     kept, *others = sorted(jobs, key=Job.age_key)
-    stopped = []
+    stopped, left_running = [], []
     for job in others:
-        if not job.is_terminal:
-            LOG.warning("%s has the name of %s: stopping it", job.job_id, kept.job_id)
+        if job.is_terminal:
+            continue
+        LOG.warning("%s has the name of %s: stopping it", job.job_id, kept.job_id)
+        try:
             await dlc.stop_job(job.job_id)
+        except AlibabaError as error:
+            LOG.error("%s could not be stopped, and is billed on: %s", job.job_id, error)
+            left_running.append(job.job_id)
+        else:
             stopped.append(job.job_id)
-    return Adopted(kept, kept.job_id == created, tuple(stopped))
+    return Adopted(kept, kept.job_id == created, tuple(stopped), tuple(left_running))

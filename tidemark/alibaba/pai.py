@@ -31,6 +31,7 @@ from tidemark.alibaba.sync import run
 from tidemark.alibaba.training_jobs import Machine, job_spec, sort_specs, specs_for
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.authorization import Authorization, Creation, check_authorization
+from tidemark.errors import TidemarkError
 
 __all__ = [
     "build_job_spec",
@@ -155,7 +156,10 @@ def create_job(
     try:
         return run(work, region)
     except BaseException as error:
-        error.add_note(f"A job {display_name} may exist; it would carry the tags {checked.tags}")
+        # An error of ours says whether it is open; anything else, such as Ctrl-C, leaves it so.
+        if getattr(error, "effect_unknown", not isinstance(error, TidemarkError)):
+            note = f"A job {display_name} may exist; it would carry the tags {checked.tags}"
+            error.add_note(note)
         raise
 
 
