@@ -13,12 +13,13 @@ from tidemark.plan.base import Name, PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
 from tidemark.plan.secrets import SECRET_REMEDY, SecretRef
 from tidemark.results.locations import S3Location, parse_location
-from tidemark.results.options import CREDENTIALS, S3_OPTIONS
+from tidemark.results.options import credential_names, option_names
 
 __all__ = ["OPTIONS", "ResultStore"]
 
 # All but one: who saves a store wants to write to it, which nobody may anonymously.
-OPTIONS = tuple(name for name in S3_OPTIONS if name != "anonymous")
+OPTIONS = tuple(name for name in option_names("s3") if name != "anonymous")
+CREDENTIALS = credential_names("s3")
 
 
 def _location(uri: str) -> str:

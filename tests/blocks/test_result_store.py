@@ -6,8 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from blocks import ResultStore
-from blocks.result_store import OPTIONS
-from tidemark.results.options import CREDENTIALS
+from blocks.result_store import CREDENTIALS, OPTIONS
 
 S3: dict[str, Any] = {
     "uri": "s3://bucket/bench",

@@ -187,23 +187,6 @@ def test_any_text_is_a_location_or_a_store_error(text: str) -> None:
         assert parse_location(str(location)) == location
 
 
-@pytest.mark.parametrize(
-    ("text", "instead"),
-    [
-        ("oss://my-bucket/p", "endpoint_url"),
-        ("oci://n/ns/b/bucket/o/p", "endpoint_url"),
-        ("az://account/container", "Mount"),
-        ("gs://my-bucket", "Mount"),
-        ("github://owner/repo", "folder or s3://"),
-        ("pvc://claim/results", "Mount the claim"),
-    ],
-)
-def test_what_cannot_be_written_yet_says_what_can(text: str, instead: str) -> None:
-    with pytest.raises(StoreError, match="cannot be written by this version") as caught:
-        open_store(text)
-    assert instead in str(caught.value)
-
-
 def test_unknown_options_are_refused_by_name() -> None:
     with pytest.raises(StoreError, match="no option 'secret_key'") as caught:
         open_store("s3://my-bucket", options={"secret_key": "canary"})

@@ -1,27 +1,19 @@
-"""From a location to the files there, for the locations that this version can write."""
+"""From a location to the files there."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
+from typing import Any
 
 from tidemark.errors import StoreError
 from tidemark.results.files import Files, LocalFiles
-from tidemark.results.locations import FileLocation, Location, S3Location
+from tidemark.results.locations import FileLocation, Location
+from tidemark.results.options import check_credentials, check_options
 from tidemark.results.patience import Patience
-from tidemark.results.s3 import S3Files
+from tidemark.results.providers import PROVIDERS, Provider
 
 __all__ = ["files_at", "options_of"]
-
-_NOT_YET = {
-    "oss": "Mount the bucket as a folder, or use s3:// with the option endpoint_url set to the "
-    "S3-compatible endpoint of OSS",
-    "oci": "Use s3:// with the option endpoint_url set to the S3-compatible endpoint of the "
-    "namespace and a customer secret key",
-    "az": "Mount the container as a folder, or write to a folder and copy it",
-    "gs": "Mount the bucket as a folder, or write to a folder and copy it",
-    "github": "Write to a folder or s3://; a release is for what is published afterwards",
-    "pvc": "Mount the claim in the pod that runs, and give the mounted folder as a path",
-}
 
 
 def files_at(
@@ -30,20 +22,37 @@ def files_at(
     credentials: Mapping[str, str] | None,
     patience: Patience | None,
 ) -> Files:
-    """The files at a location. Raises StoreError if it or an option cannot be used."""
-    if isinstance(location, S3Location):
-        return S3Files(location, options, credentials, patience)
-    if not isinstance(location, FileLocation):
-        what = f"{location.scheme}:// is understood, but cannot be written by this version"
-        raise StoreError(what, str(location), _NOT_YET[location.scheme])
-    for name in options:
-        raise StoreError(f"no option {name!r}", location.scheme, "A folder has no options")
-    if credentials:
-        remedy = "Leave them out, or name an s3:// location"
-        raise StoreError("a folder is used without credentials", location.scheme, remedy)
-    return LocalFiles(location)
+    """The files at a location.
+
+    Raises StoreError for options or credentials that cannot be used there, or if the package that
+    speaks with the service is not installed.
+    """
+    if isinstance(location, FileLocation):
+        check_options(options, location.scheme)
+        check_credentials(credentials or {}, options, location.scheme)
+        return LocalFiles(location)
+    opened: Files = _class_of(PROVIDERS[location.scheme], location)(
+        location, options, credentials, patience
+    )
+    return opened
 
 
 def options_of(files: Files) -> dict[str, str]:
     """The options that are really used, with an endpoint that the environment named."""
-    return dict(files.options) if isinstance(files, S3Files) else {}
+    return dict(getattr(files, "options", {}))
+
+
+def _class_of(provider: Provider, location: Location) -> Any:
+    module, _, name = provider.opened_by.partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if provider.extra is None or missing not in provider.packages:
+            raise
+        raise StoreError(
+            f"{provider.title} needs the package {missing}, which is not installed",
+            str(location),
+            f"Install tidemark with the extra {provider.extra}: pip install "
+            f"'tidemark[{provider.extra}]'",
+        ) from error

@@ -1,100 +1,157 @@
-"""Options of a store on S3: their names and values, checked before anything is opened.
+"""Options and credentials of a store: their names and values, checked before anything is opened.
 
-| option           | value                                                                        |
-|------------------|------------------------------------------------------------------------------|
-| endpoint_url     | address of a service that speaks like S3; default: AWS_ENDPOINT_URL, or AWS  |
-| region           | where the bucket's URI names none                                            |
-| addressing_style | "path", "virtual" or "auto": where the bucket's name goes in the address     |
-| profile          | of the AWS configuration files; default: AWS_PROFILE                         |
-| anonymous        | "true": requests without credentials                                         |
-| sse              | "AES256" or "aws:kms": encryption by the service, asked for with each object |
-| sse_kms_key_id   | the key, with sse "aws:kms"; default: the account's                          |
-
-Credentials are no options: they are in no file and no variable of this project.
+What there is, `plan/store_parameters.py` says. Credentials are no options: wherever they are kept
+they are references, and only who opens a store has what they refer to.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Final
 from urllib.parse import urlsplit
 
+from pydantic_core import PydanticCustomError
+
 from tidemark.errors import StoreError
+from tidemark.plan.secrets import SECRET_REMEDY, SecretRef
+from tidemark.plan.store_parameters import PARAMETERS, Parameter, find_parameter
 
-__all__ = ["CREDENTIALS", "S3_OPTIONS", "check_credentials", "check_options"]
+__all__ = [
+    "check_credentials",
+    "check_options",
+    "credential_names",
+    "option_names",
+    "sort_parameters",
+]
 
-S3_OPTIONS: Final = (
-    "endpoint_url", "region", "addressing_style", "profile", "anonymous", "sse", "sse_kms_key_id",
-)  # fmt: skip
-
-CREDENTIALS: Final = ("access_key_id", "secret_access_key", "session_token")
-
-_CHOICES: Final = {
-    "addressing_style": ("path", "virtual", "auto"),
-    "anonymous": ("true", "false"),
-    "sse": ("AES256", "aws:kms"),
+_KMS = {"s3": "aws:kms", "oss": "KMS"}
+_PAIRS = {
+    "s3": ("access_key_id", "secret_access_key"),
+    "oss": ("access_key_id", "access_key_secret"),
 }
 
 
-def check_options(options: Mapping[str, str], where: str = "s3") -> None:
-    """See that options of a store on S3 can be used. Raises StoreError for the first that can't.
+def option_names(scheme: str) -> tuple[str, ...]:
+    """The options of stores at locations of this scheme."""
+    return tuple(one.name for one in PARAMETERS[scheme] if not one.is_credential)
+
+
+def credential_names(scheme: str) -> tuple[str, ...]:
+    """The credentials of stores at locations of this scheme."""
+    return tuple(one.name for one in PARAMETERS[scheme] if one.is_credential)
+
+
+def sort_parameters(
+    scheme: str, given: Mapping[str, str], where: str | None = None
+) -> tuple[dict[str, str], dict[str, str]]:
+    """What was written down for a store, as options and as credentials, by our own names.
+
+    Names of BenchmarkJobs are understood. A secret has to be a reference (SecretRef), the id of a
+    key may be one. `where` is told as the place of what is wrong. Raises StoreError for a name
+    that there is not, one that is given twice, a value that cannot be meant or a secret that is
+    written out, which is not repeated.
+    """
+    where = where or scheme
+    options: dict[str, str] = {}
+    credentials: dict[str, str] = {}
+    for name, value in given.items():
+        parameter = find_parameter(scheme, name)
+        if parameter is None:
+            raise StoreError(f"no option {name!r}", where, _meant_parameter(scheme, name))
+        kept = credentials if parameter.is_credential else options
+        if parameter.name in kept:
+            raise StoreError(
+                f"{parameter.name} is given twice", where, f"{name} is another name for it"
+            )
+        kept[parameter.name] = _reference(parameter, value, where) or value
+    check_options(options, scheme, where)
+    return options, credentials
+
+
+def check_options(options: Mapping[str, str], scheme: str = "s3", where: str | None = None) -> None:
+    """See that options of a store can be used. Raises StoreError for the first that can't.
 
     `where` is told as the place of what is wrong. A message holds no value that might be secret.
     """
+    where = where or scheme
     for name, value in options.items():
-        if name not in S3_OPTIONS:
-            raise StoreError(f"no option {name!r}", where, _meant(name, S3_OPTIONS, 0.75))
+        parameter = find_parameter(scheme, name)
+        if parameter is None or parameter.name != name or parameter.is_credential:
+            meant = _meant_parameter(scheme, name, options_only=True)
+            raise StoreError(f"no option {name!r}", where, meant)
         if not value or value != value.strip() or not value.isprintable():
             raise StoreError(f"the option {name} is empty or has spaces", where, "Correct it")
-        choices = _CHOICES.get(name)
-        if choices and value not in choices:
-            raise StoreError(f"{name} cannot be {value!r}", where, _meant(value, choices))
-    if "endpoint_url" in options:
-        _check_endpoint(options["endpoint_url"], where)
-    if "sse_kms_key_id" in options and options.get("sse") != "aws:kms":
-        remedy = "Add sse=aws:kms, or leave the key out"
-        raise StoreError("sse_kms_key_id is used with sse=aws:kms only", where, remedy)
+        if parameter.choices and value not in parameter.choices:
+            raise StoreError(f"{name} cannot be {value!r}", where, _meant(value, parameter.choices))
+        if parameter.is_url:
+            _check_url(name, value, where)
+    if "sse_kms_key_id" in options and scheme in _KMS and options.get("sse") != _KMS[scheme]:
+        remedy = f"Add sse={_KMS[scheme]}, or leave the key out"
+        raise StoreError(f"sse_kms_key_id is used with sse={_KMS[scheme]} only", where, remedy)
 
 
-def check_credentials(credentials: Mapping[str, str], options: Mapping[str, str]) -> None:
+def check_credentials(
+    credentials: Mapping[str, str], options: Mapping[str, str], scheme: str = "s3"
+) -> None:
     """See that credentials are complete and nothing else names others. Raises StoreError.
 
     No message holds a value.
     """
     where = "credentials"
-    for name in credentials:
-        if name not in CREDENTIALS:
-            known = name if name.isidentifier() and len(name) < 40 else "of this name"
-            raise StoreError(f"no credential {known}", where, _meant(name, CREDENTIALS))
-    for name in CREDENTIALS[:2]:
-        if not credentials.get(name):
-            raise StoreError(f"{name} is missing", where, "Give the key's id and its secret")
+    known = credential_names(scheme)
+    if credentials and not known:
+        remedy = "Leave them out, or name another store"
+        raise StoreError(f"a {scheme}:// store is used without credentials", scheme, remedy)
     for name, value in credentials.items():
+        if name not in known:
+            shown = name if name.isidentifier() and len(name) < 40 else "of this name"
+            raise StoreError(f"no credential {shown}", where, _meant(name, known))
         if not value.isascii() or not value.isprintable() or " " in value:
             remedy = "Copy it again, without spaces or line breaks"
             raise StoreError(f"{name} cannot be one", where, remedy)
+    for name in _PAIRS.get(scheme, ()):
+        if credentials and not credentials.get(name):
+            raise StoreError(f"{name} is missing", where, "Give the key's id and its secret")
     for name in ("profile", "anonymous"):
-        if options.get(name, "false") != "false":
+        if credentials and scheme in _PAIRS and options.get(name, "false") != "false":
             raise StoreError(f"the option {name} is given as well", where, "Give one of them")
 
 
-def _check_endpoint(url: str, where: str) -> None:
+def _reference(parameter: Parameter, value: str, where: str) -> SecretRef | None:
+    """The reference that a credential is given as; None for what is none and need not be."""
+    if not parameter.is_credential or isinstance(value, SecretRef):
+        return None
+    try:
+        return SecretRef.parse(value)
+    except PydanticCustomError:
+        if parameter.kind == "key id" and not value.startswith(("env:", "file:", "prefect:")):
+            return None
+        raise StoreError(
+            f"{parameter.name} is no reference to a secret", where, SECRET_REMEDY
+        ) from None
+
+
+def _check_url(name: str, url: str, where: str) -> None:
     form = "The form is https://host[:port]"
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises for one that is no number
     except ValueError:
-        raise StoreError("endpoint_url is no web address", where, form) from None
+        raise StoreError(f"{name} is no web address", where, form) from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise StoreError("endpoint_url is no web address", where, form)
+        raise StoreError(f"{name} is no web address", where, form)
     if "@" in parts.netloc or parts.query or parts.fragment:
         raise StoreError(
-            "credentials or a query do not belong into endpoint_url",
+            f"credentials or a query do not belong into {name}",
             where,
-            "Give credentials by the environment (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, "
-            "or AWS_PROFILE)",
+            "Give credentials by the environment (for s3 AWS_ACCESS_KEY_ID and "
+            "AWS_SECRET_ACCESS_KEY, or AWS_PROFILE)",
         )
+
+
+def _meant_parameter(scheme: str, name: str, *, options_only: bool = False) -> str:
+    known = option_names(scheme) if options_only else [one.name for one in PARAMETERS[scheme]]
+    return _meant(name, known, 0.75) if known else f"A {scheme}:// store has no options"
 
 
 def _meant(word: str, known: Iterable[str], cutoff: float = 0.5) -> str:

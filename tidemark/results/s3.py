@@ -2,37 +2,33 @@
 
 from __future__ import annotations
 
-import errno
-import logging
 import os
-import uuid
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import fsspec
 from aiobotocore.session import AioSession
 
-from tidemark.results.failures import explained, service_code
+from tidemark.errors import StoreError
 from tidemark.results.locations import S3Location
-from tidemark.results.options import check_credentials, check_options
+from tidemark.results.objects import WRITER, ObjectFiles
+from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
-from tidemark.results.redact import Redactor
+from tidemark.results.s3_failures import s3_refusal, service_code
 
 __all__ = ["S3Files"]
 
 _CONFLICTS: Final = ("PreconditionFailed", "412")
-_WRITER: Final = "tidemark-writer"
-
-# At the level DEBUG these write down the headers of requests, a session token among them.
-_TALKATIVE: Final = ("botocore", "aiobotocore", "s3fs", "fsspec")
 
 
-class S3Files:
+class S3Files(ObjectFiles):
     """Objects below a prefix, each created with `If-None-Match: *`.
 
-    Credentials are given, or found by the environment, a profile or a role. `options` then has
-    the endpoint that is really used, also where the environment or a profile names it.
+    Without credentials, the environment, a profile or a role gives them.
     """
+
+    scheme: ClassVar[str] = "s3"
+    talkative: ClassVar[tuple[str, ...]] = ("botocore", "aiobotocore", "s3fs", "fsspec")
 
     def __init__(
         self,
@@ -41,26 +37,18 @@ class S3Files:
         credentials: Mapping[str, str] | None = None,
         patience: Patience | None = None,
     ) -> None:
-        check_options(options)
-        if credentials is not None:
-            check_credentials(credentials, options)
+        super().__init__(location, options, credentials, patience)
         secrets = credentials or {}
         self.root = f"{location.bucket}/{location.prefix}".rstrip("/")
-        self._redactor = Redactor(secrets.values())
-        self._patience = patience or Patience()
         self._encryption = _encryption(options)
-        for name in _TALKATIVE:
-            if logging.getLogger(name).level == logging.NOTSET:
-                logging.getLogger(name).setLevel(logging.INFO)
-        with explained(f"s3://{self.root}", self._redactor):
+        with self._explained():
             session = AioSession(profile=options.get("profile"))
             # The client would wait for a "100 Continue" without end, if a service hangs.
             session.register("before-call.s3", _expect_nothing)
             endpoint = options.get("endpoint_url") or _configured_endpoint(session)
             if endpoint is not None:
-                options = {**options, "endpoint_url": endpoint}
-                check_options(options, "AWS_ENDPOINT_URL")
-            self.options = dict(options)
+                self.options = {**options, "endpoint_url": endpoint}
+                check_options(self.options, self.scheme, "AWS_ENDPOINT_URL")
             region = location.region or options.get("region")
             self.filesystem = fsspec.filesystem(
                 "s3",
@@ -71,77 +59,38 @@ class S3Files:
                 secret=secrets.get("secret_access_key"),
                 token=secrets.get("session_token"),
                 client_kwargs={"region_name": region} if region else {},
-                config_kwargs=self._config(options),
+                config_kwargs=self._config(self.options),
                 use_listings_cache=False,
                 skip_instance_cache=True,
             )
             # Asking again is left to `Patience` alone: policies within policies multiply.
             self.filesystem.retries = 1
 
-    def create(self, path: str, data: bytes) -> None:
-        # If an answer is lost and the put repeated, the service finds our own object in the way.
-        # The token tells it from another writer's.
-        token = uuid.uuid4().hex
-        key = f"{self.root}/{path}"
+    def _put_new(self, key: str, data: bytes, token: str) -> None:
+        try:
+            self.filesystem.pipe_file(
+                key,
+                data,
+                mode="create",
+                timeout=self._patience.transfer_s(len(data)),
+                Metadata={WRITER: token},
+                **self._encryption,
+            )
+        except OSError as error:
+            if service_code(error) not in _CONFLICTS:
+                raise
+            raise FileExistsError(str(error)) from error
+
+    def _put_over(self, key: str, data: bytes) -> None:
         timeout_s = self._patience.transfer_s(len(data))
-
-        def put() -> None:
-            with explained(f"s3://{key}", self._redactor):
-                try:
-                    self.filesystem.pipe_file(
-                        key,
-                        data,
-                        mode="create",
-                        timeout=timeout_s,
-                        Metadata={_WRITER: token},
-                        **self._encryption,
-                    )
-                except OSError as error:
-                    taken = isinstance(error, FileExistsError) or service_code(error) in _CONFLICTS
-                    if not taken:
-                        raise
-                    if self._writer_of(key) != token:
-                        raise FileExistsError(errno.EEXIST, "exists") from error
-
-        self._patience.call(put)
-
-    def replace(self, path: str, data: bytes) -> None:
-        timeout_s = self._patience.transfer_s(len(data))
-
-        def put() -> None:
-            with explained(f"s3://{self.root}/{path}", self._redactor):
-                self.filesystem.pipe_file(
-                    f"{self.root}/{path}", data, timeout=timeout_s, **self._encryption
-                )
-
-        self._patience.call(put)
-
-    def read(self, path: str) -> bytes:
-        def get() -> bytes:
-            with explained(f"s3://{self.root}/{path}", self._redactor):
-                data: bytes = self.filesystem.cat_file(f"{self.root}/{path}")
-                return data
-
-        return self._patience.call(get)
-
-    def list(self, folder: str) -> list[str]:
-        def find() -> list[str]:
-            with explained(f"s3://{self.root}/{folder}", self._redactor):
-                return [*self.filesystem.find(f"{self.root}/{folder}")]
-
-        names = (name.removeprefix(f"{self.root}/") for name in self._patience.call(find))
-        return sorted(name for name in names if not name.rpartition("/")[2].startswith("."))
-
-    def remove(self, path: str) -> None:
-        def remove() -> None:
-            with explained(f"s3://{self.root}/{path}", self._redactor):
-                self.filesystem.rm_file(f"{self.root}/{path}")
-
-        self._patience.call(remove)
+        self.filesystem.pipe_file(key, data, timeout=timeout_s, **self._encryption)
 
     def _writer_of(self, key: str) -> str | None:
         metadata: Mapping[str, str] = self.filesystem.metadata(key, refresh=True)
-        return metadata.get(_WRITER) or metadata.get(_WRITER.replace("-", "_"))
+        return metadata.get(WRITER) or metadata.get(WRITER.replace("-", "_"))
+
+    def _refusal(self, error: Exception, where: str, said: str) -> StoreError | None:
+        return s3_refusal(error, where, said)
 
     def _config(self, options: Mapping[str, str]) -> dict[str, Any]:
         config: dict[str, Any] = {
