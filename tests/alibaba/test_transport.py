@@ -117,6 +117,15 @@ async def test_what_could_not_connect_was_never_sent() -> None:
                 await made.call(STOP_JOB, parts={"JobId": "dlc1"})
     assert not caught.value.effect_unknown
     assert "tidemark simulate pai" in str(caught.value.remedy)
+
+
+async def test_a_failure_to_connect_says_nothing_of_tls_where_there_is_none() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        async with httpx.AsyncClient(transport=AiohttpTransport()) as http:
+            with pytest.raises(httpx.ConnectError, match=f"127.0.0.1:{port}") as caught:
+                await http.get(f"http://127.0.0.1:{port}")
     assert "ssl" not in str(caught.value)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 import random
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -322,10 +321,7 @@ class Channel(ABC):
     def _unanswered(
         self, operation: Operation, host: str, error: Exception, *, sent: bool
     ) -> NoAnswerError:
-        # aiohttp tells of TLS settings here also where there is no TLS.
-        reason = re.sub(
-            r" ssl:(default|True|False|<[^>]*>)", "", str(error) or type(error).__name__
-        )
+        reason = str(error) or type(error).__name__
         did = "got no answer" if sent else "could not be sent"
         return NoAnswerError(f"{operation.action} {did} ({reason})", host, sent=sent)
 

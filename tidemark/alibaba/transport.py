@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import re
 from urllib.request import (  # type: ignore[attr-defined]  # the stubs lack the second
     getproxies_environment,
     proxy_bypass_environment,
@@ -32,6 +33,8 @@ _NEVER_SENT = (
     aiohttp.ClientHttpProxyError,
     aiohttp.InvalidURL,
 )
+# aiohttp tells of it when it cannot connect, also where there is no TLS.
+_TLS_SETTING = re.compile(r" ssl:(default|True|False|<[^>]*>)")
 # What describes how the body came, which has been undone when it is read.
 _OF_THE_WIRE = (b"content-encoding", b"content-length", b"transfer-encoding")
 
@@ -189,4 +192,5 @@ def _reason(error: Exception) -> str:
     """An error on one line of printable characters, without the URL that it may name."""
     said = error.message if isinstance(error, aiohttp.ClientResponseError) else str(error)
     text = " ".join("".join(c if c.isprintable() else " " for c in said).split())
+    text = _TLS_SETTING.sub("", text)
     return text[:200] or type(error).__name__
