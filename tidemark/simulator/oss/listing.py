@@ -94,13 +94,14 @@ def text_writer(call: OssCall) -> Callable[[str], str]:
     return (lambda name: quote(name, safe="-_.~/")) if encoding else (lambda name: name)
 
 
+def encoding(call: OssCall) -> list[tuple[str, str]]:
+    """The element that says that names are percent-encoded, if the call wants them so."""
+    return [("EncodingType", "url")] if call.query.get("encoding-type") else []
+
+
 def written(moment_s: float) -> str:
     """A moment as the documents have it."""
     return datetime.fromtimestamp(moment_s, UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-
-
-def _encoding(call: OssCall) -> Fields:
-    return [("EncodingType", "url")] if call.query.get("encoding-type") else []
 
 
 def _object(text: Callable[[str], str], key: str, bucket: Bucket, *, owned: bool) -> Fields:
