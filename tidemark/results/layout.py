@@ -4,6 +4,9 @@
     runs/date=…/<run_id>.parquet
     raw/<cell_id>/<attempt_id>/…                             beside an attempt.json, floor.json
     manifests/<run_id>.json                                  written last
+    cells/model=…/date=…/generation-<number>-<digest>.parquet  many attempts' rows, compacted; the
+                                                             same below requests/ and timeline/
+    generations/<number>.json                                which of those count, and for what
 
 `model=` and `date=` are hive partitions: any reader of hive-partitioned parquet takes them as
 columns. Their values are percent-encoded, which such readers undo.
@@ -24,11 +27,17 @@ from tidemark.errors import StoreError
 __all__ = [
     "ATTEMPT_FILE",
     "FLOOR_FILE",
+    "GENERATIONS",
     "NO_MODEL",
+    "PARTED",
+    "LargeName",
     "PartName",
     "attempt_id",
     "decoded_model",
     "encoded_model",
+    "generation_number",
+    "generation_path",
+    "large_path",
     "manifest_path",
     "part_path",
     "raw_path",
@@ -38,6 +47,10 @@ __all__ = [
 ATTEMPT_FILE: Final = "attempt.json"
 FLOOR_FILE: Final = "floor.json"
 
+GENERATIONS: Final = "generations"
+PARTED: Final = ("requests", "timeline", "cells")
+"""The tables of which each attempt has a part of its own, in the order of writing."""
+
 NO_MODEL: Final = "__HIVE_DEFAULT_PARTITION__"
 """What hive writes for NULL, and readers of it read as NULL."""
 
@@ -46,6 +59,8 @@ _LONGEST_MODEL = 200
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.]{0,99}")
 _RUN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _PART = re.compile(rf"(?P<cell>{_IDENTIFIER.pattern})-(?P<attempt>{_IDENTIFIER.pattern})\.parquet")
+_LARGE = re.compile(r"generation-(?P<number>[0-9]{6,12})-(?P<digest>[0-9a-f]{16})\.parquet")
+_GENERATION = re.compile(r"generations/(?P<number>[0-9]{6,12})\.json")
 _RAW_SEGMENT = re.compile(r"(?!\.)[^\x00-\x1f\x7f/\\]{1,200}")
 
 
@@ -72,6 +87,30 @@ class PartName:
         return cls(
             table, decoded_model(model[6:]), unquote(day[5:]), match["cell"], match["attempt"]
         )
+
+
+@dataclass(frozen=True, slots=True)
+class LargeName:
+    """A part with the rows of many attempts, as its path tells it."""
+
+    folder: str
+    table: str
+    model: str | None
+    date: str
+    number: int
+
+    @classmethod
+    def parse(cls, path: str) -> LargeName | None:
+        """The part at a path below the root, or None if that is no part of a generation."""
+        segments = path.split("/")
+        if len(segments) != 4 or segments[0] not in PARTED:
+            return None
+        table, model, day, name = segments
+        match = _LARGE.fullmatch(name)
+        if match is None or not model.startswith("model=") or not day.startswith("date="):
+            return None
+        folder = f"{table}/{model}/{day}"
+        return cls(folder, table, decoded_model(model[6:]), unquote(day[5:]), int(match["number"]))
 
 
 def attempt_id(run_id: str, repeat_idx: int, try_idx: int = 0) -> str:
@@ -125,6 +164,26 @@ def manifest_path(run_id: str) -> str:
     """The path of the file that says that a run is complete."""
     _demand(_RUN, run_id, "run id")
     return f"manifests/{run_id}.json"
+
+
+def generation_path(number: int) -> str:
+    """The path of the file that names the parts of a generation. The first is number 1."""
+    return f"{GENERATIONS}/{number:06}.json"
+
+
+def generation_number(path: str) -> int | None:
+    """The number of the generation whose manifest lies at a path, None if none does."""
+    match = _GENERATION.fullmatch(path)
+    found = int(match["number"]) if match is not None else 0
+    return found if found and generation_path(found) == path else None
+
+
+def large_path(folder: str, number: int, sha256: str) -> str:
+    """The path of a generation's part in a folder such as `cells/model=…/date=…`.
+
+    By its bytes: the same bytes have the same name, others another one.
+    """
+    return f"{folder}/generation-{number:06}-{sha256[:16]}.parquet"
 
 
 def raw_path(cell_id: str, attempt: str, name: str = "") -> str:

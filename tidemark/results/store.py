@@ -1,40 +1,30 @@
 """The result store: parts written once and whole, and read only when complete.
 
-The only file of this room that touches the outside. Each part is created exclusively under its
-final name: on a file system by linking a finished temporary file, on S3 by a conditional put. An
-attempt's raw output, requests and timeline are written before its cell part, so a cell that can
-be seen is complete.
+Each part is created exclusively under its final name: on a file system by linking a finished
+temporary file, on S3 by a conditional put. An attempt's raw output, requests and timeline are
+written before its cell part, so a cell that can be seen is complete. Here is the writing half;
+`StoredResults` in `reading.py` is the other.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import time
 import uuid
-from collections.abc import Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
-
 from tidemark.errors import AlreadyThere, StoreAway, StoreError
+from tidemark.results.compacted import CompactedFiles
 from tidemark.results.context import TimelinePoint
 from tidemark.results.files import Files
-from tidemark.results.inventory import Inventory, Torn, take_stock
 from tidemark.results.layout import (
-    ATTEMPT_FILE,
     FLOOR_FILE,
-    PartName,
     manifest_path,
-    part_path,
-    raw_path,
     run_path,
 )
 from tidemark.results.locations import Location, parse_location
@@ -43,17 +33,13 @@ from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
 from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.patience import Patience
 from tidemark.results.raw import keep_raw
-from tidemark.results.record import Evidence, read_evidence
+from tidemark.results.reading import StoredAttempt, StoredResults, with_reuse
 from tidemark.results.redact import Json, Redactor
 from tidemark.results.requests import RequestRow
-from tidemark.results.schema import CELLS, REQUESTS, RUNS, SCHEMA_VERSION
+from tidemark.results.schema import RUNS, SCHEMA_VERSION
 from tidemark.results.tables import Row, parquet_bytes, table_of, timeline_table
 
 __all__ = ["Attempt", "Probe", "Store", "StoredAttempt", "open_store", "with_reuse"]
-
-_logger = logging.getLogger(__name__)
-
-READERS = 8  # parts read at the same time: what a remote store needs, and a local one bears
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,16 +56,6 @@ class Attempt:
     raw_context: Mapping[str, Any] = field(default_factory=dict)
     record: Mapping[str, Any] = field(default_factory=dict)
     timeline: Sequence[TimelinePoint] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAttempt:
-    """Where an attempt lies, relative to the root, and its row as it was written."""
-
-    cell_part: str
-    requests_part: str
-    raw_folder: str
-    row: Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +85,17 @@ def open_store(
     that is malformed or cannot be used by this version.
     """
     location = parse_location(uri) if isinstance(uri, str) else uri
-    files = files_at(location, options or {}, credentials, patience)
+    there = files_at(location, options or {}, credentials, patience)
+    files = CompactedFiles(there)
     redactor = (redactor or Redactor()).knowing((credentials or {}).values())
     if outbox is None:
         return Store(location, files, redactor)
-    used = options_of(files)
+    used = options_of(there)
     folder = outbox_folder(outbox, str(location), used)
     return Store(location, files, redactor, Outbox(files, folder, str(location), used))
 
 
-class Store:
+class Store(StoredResults):
     """Results below one root. Made by `open_store`."""
 
     def __init__(
@@ -128,24 +105,12 @@ class Store:
         redactor: Redactor,
         outbox: Outbox | None = None,
     ) -> None:
-        self.location = location
-        self._files = outbox or files
-        self._redactor = redactor
+        compacted = files if isinstance(files, CompactedFiles) else CompactedFiles(files)
+        super().__init__(location, compacted, outbox or compacted, redactor)
         self._outbox = outbox
-        self._known: set[str] = set()  # parts seen to be there: nothing removes one
 
     def __repr__(self) -> str:
         return f"Store({str(self.location)!r})"
-
-    @property
-    def uri(self) -> str:
-        """The canonical location, without options."""
-        return str(self.location)
-
-    @property
-    def files(self) -> Files:
-        """The files below the root, and those that wait to be sent there."""
-        return self._files
 
     def probe(self) -> Probe:
         """Write, create again in vain, read, list and remove one small file.
@@ -253,7 +218,7 @@ class Store:
 
     def put_run(self, row: Row) -> str:
         """Keep the row of a run; returns its path. Raises AlreadyThere if the run has one."""
-        path = run_path(row["run_id"], _day(row["created_at"]))
+        path = run_path(row["run_id"], row["created_at"].astimezone(UTC).date())
         self._create(path, parquet_bytes(table_of(RUNS, [clean_row(row, self._redactor)])))
         return path
 
@@ -288,115 +253,6 @@ class Store:
         self._files.create(path, text.encode())
         return path
 
-    def cells(self, where: pc.Expression | None = None) -> pa.Table:
-        """The rows of all complete cells, in the order of their paths; `CELLS` as schema.
-
-        `where` is a filter on its columns. What is torn is left out, logged as a warning, and
-        listed by `torn`.
-        """
-        return self._read(self._complete().cells, CELLS, where)
-
-    def requests(self, *, cell_id: str | None = None, attempt_id: str | None = None) -> pa.Table:
-        """The rows of the requests of all complete cells, or of one cell or attempt."""
-        wanted = [
-            path
-            for path in self._complete().requests
-            if (cell_id is None or _file_name(path).startswith(f"{cell_id}-"))
-            and (attempt_id is None or _file_name(path).endswith(f"-{attempt_id}.parquet"))
-        ]
-        return self._read(wanted, REQUESTS, None)
-
-    def runs(self) -> pa.Table:
-        """The rows of all runs that have a manifest, which says that they are complete."""
-        manifests = self._files.list("manifests")
-        finished = {_file_name(path).removesuffix(".json") for path in manifests}
-        paths = [
-            path
-            for path in self._files.list("runs")
-            if _file_name(path).removesuffix(".parquet") in finished
-        ]
-        return self._read(paths, RUNS, None)
-
-    def torn(self) -> tuple[Torn, ...]:
-        """What is there but is no result, and why: half-written, half-copied, damaged.
-
-        Reads every part, so it takes its time.
-        """
-        stock = take_stock(self._files.list("cells"), self._files.list("requests"))
-        damaged = []
-        for cell_part, requests_part in zip(stock.cells, stock.requests, strict=True):
-            try:
-                named = self._part(cell_part, CELLS)["requests_sha256"][0].as_py()
-            except (pa.ArrowException, OSError, IndexError, ValueError):
-                damaged.append(Torn(cell_part, "damaged; copy it again, or remove it"))
-                continue
-            digest = hashlib.sha256(self._files.read(requests_part)).hexdigest()
-            if digest != named:
-                reason = "not the bytes its cell was written with; copy it again"
-                damaged.append(Torn(requests_part, reason))
-        return (*stock.torn, *damaged)
-
-    def find_cells(self, cell_ids: Collection[str], round: str | None = None) -> list[Row]:
-        """The rows of the complete attempts at some cells, oldest first; of one round if named."""
-        wanted = set(cell_ids)
-        paths = [
-            path for path in self._complete().cells if _file_name(path).partition("-")[0] in wanted
-        ]
-        where = None if round is None else pc.field("round") == round
-        rows = self._read(paths, CELLS, where).to_pylist()
-        return sorted(rows, key=lambda row: (row["created_at"], row["attempt_id"]))
-
-    def judged(self, cell_ids: Collection[str]) -> set[tuple[str, str]]:
-        """The attempts at some cells that a row was written for, whole or not: (cell, attempt)."""
-        names = (PartName.parse(path) for path in self._files.list("cells"))
-        return {
-            (name.cell_id, name.attempt_id)
-            for name in names
-            if name is not None and name.cell_id in cell_ids
-        }
-
-    def stored(self, row: Row) -> StoredAttempt:
-        """Where the attempt of a row lies."""
-        cell_id, attempt_id = row["cell_id"], row["attempt_id"]
-        place = (row["model_name"], _day(row["created_at"]), cell_id, attempt_id)
-        return StoredAttempt(
-            cell_part=part_path("cells", *place),
-            requests_part=part_path("requests", *place),
-            raw_folder=raw_path(cell_id, attempt_id),
-            row=row,
-        )
-
-    def run_cells(self, run: Row) -> list[Row]:
-        """The rows of the cells that a run counts, those it took over from other runs too.
-
-        `reused_from` then names the run that measured them.
-        """
-        counted = {(cell["cell_id"], cell["attempt_id"]) for cell in run["cells"]}
-        rows = self.find_cells({cell_id for cell_id, _ in counted})
-        return with_reuse(
-            run, [row for row in rows if (row["cell_id"], row["attempt_id"]) in counted]
-        )
-
-    def attempts(self, cell_id: str) -> list[str]:
-        """The attempts at a cell whose raw output is complete, judged or not."""
-        last = f"/{ATTEMPT_FILE}"
-        paths = self._files.list(f"raw/{cell_id}")
-        return [path.removesuffix(last).rpartition("/")[2] for path in paths if path.endswith(last)]
-
-    def evidence(self, cell_id: str, attempt_id: str) -> Evidence:
-        """The raw output of an attempt, unpacked and checked against what was kept.
-
-        Raises StoreError for what is missing or damaged.
-        """
-        folder = raw_path(cell_id, attempt_id)
-        floor = f"{folder}/{FLOOR_FILE}"
-        return read_evidence(
-            self._files.read(f"{folder}/{ATTEMPT_FILE}"),
-            lambda name: self._files.read(raw_path(cell_id, attempt_id, name)),
-            folder,
-            self._files.read(floor) if floor in self._files.list(folder) else None,
-        )
-
     def _create(self, path: str, data: bytes) -> None:
         self._files.create(path, data)
         self._known.add(path)
@@ -416,74 +272,6 @@ class Store:
             if not same:
                 raise
 
-    def _complete(self) -> Inventory:
-        stock = take_stock(self._files.list("cells"), self._files.list("requests"))
-        self._known.update(stock.cells)
-        for torn in stock.torn:
-            if not torn.path.startswith("requests/"):  # those only wait to be judged
-                _logger.warning("not read as a result: %s", torn)
-        return stock
-
-    def _read(
-        self, paths: Sequence[str], schema: pa.Schema, where: pc.Expression | None
-    ) -> pa.Table:
-        """The rows of many parts. A damaged one is left out and logged, not the end of all."""
-
-        def read(path: str) -> pa.Table | Exception:
-            try:
-                return self._part(path, schema)
-            except (pa.ArrowException, OSError) as error:
-                return error
-
-        tables = [schema.empty_table()]
-        # Our own threads, not Arrow's: those may call back into an interpreter that has ended.
-        with ThreadPoolExecutor(READERS) as pool:
-            for path, found in zip(paths, pool.map(read, paths), strict=True):
-                if isinstance(found, Exception):
-                    reason = self._redactor.text(str(found))[:200]
-                    _logger.warning("not read as a result: %s: damaged: %s", path, reason)
-                else:
-                    tables.append(found)
-        table = pa.concat_tables(tables)
-        newest = pc.max(table["schema_version"]).as_py()
-        if newest is not None and newest > SCHEMA_VERSION:
-            what = f"holds rows of schema version {newest}, this version knows {SCHEMA_VERSION}"
-            raise StoreError(what, self.uri, "Read it with a newer tidemark")
-        return table if where is None else table.filter(where)
-
-    def _part(self, path: str, schema: pa.Schema) -> pa.Table:
-        """One part, with the columns of `schema`: null where it has none."""
-        data = pa.BufferReader(self._files.read(path))
-        found = pq.ParquetFile(data).read(use_threads=False)
-        # By a table of names: to ask for each of some hundred columns by name takes long.
-        there = dict(zip(found.column_names, found.columns, strict=True))
-        for name in ("run_id", "created_at"):
-            if name in schema.names and (name not in there or there[name].null_count):
-                raise pa.ArrowInvalid(f"a row has no {name}")
-        columns = [
-            there[field.name].cast(field.type)
-            if field.name in there
-            else pa.nulls(found.num_rows, field.type)
-            for field in schema
-        ]
-        return pa.Table.from_arrays(columns, schema=schema)
-
-
-def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:
-    """The rows of a run's cells; `reused_from` names the run that one was taken over from."""
-    own = run["run_id"]
-    return [
-        {**row, "reused_from": None if row["run_id"] == own else row["run_id"]} for row in cells
-    ]
-
 
 def _identity(row: Row) -> dict[str, str]:
     return {name: row[name] for name in ("run_id", "cell_id", "attempt_id")}
-
-
-def _day(instant: datetime) -> date:
-    return instant.astimezone(UTC).date()
-
-
-def _file_name(path: str) -> str:
-    return path.rpartition("/")[2]

@@ -18,9 +18,10 @@ from tidemark.results.context import RunContext
 from tidemark.results.difference import Unreadable, read_part
 from tidemark.results.finding import LEVELS, Finding, Level, by_weight
 from tidemark.results.layout import PartName, attempt_id, raw_path
+from tidemark.results.reading import READERS
 from tidemark.results.rebuild import AttemptFiles, Checked, Readers, check_attempt
 from tidemark.results.run_proof import RunFiles, check_run
-from tidemark.results.store import READERS, Store
+from tidemark.results.store import Store
 from tidemark.results.tables import Row
 from tidemark.results.verdict import RULES_VERSION, verification_hash
 from tidemark.results.workers import in_processes
