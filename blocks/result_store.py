@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Self
 
 from prefect.blocks.core import Block
 from pydantic import AfterValidator, Field, HttpUrl, model_validator
 
 from blocks.kept import DOCUMENTATION, LOGOS, without_block_type
+from blocks.store_settings import SCHEMES, settings_field, settings_of
 from tidemark.errors import StoreError
-from tidemark.plan.base import Name, PlanModel
+from tidemark.plan.base import PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
-from tidemark.plan.secrets import SECRET_REMEDY, SecretRef
-from tidemark.results.locations import S3Location, parse_location
-from tidemark.results.options import credential_names, option_names
+from tidemark.results.locations import parse_location
+from tidemark.results.options import check_together, sort_parameters
 
-__all__ = ["OPTIONS", "ResultStore"]
+__all__ = ["ResultStore"]
 
-# All but one: who saves a store wants to write to it, which nobody may anonymously.
-OPTIONS = tuple(name for name in option_names("s3") if name != "anonymous")
-CREDENTIALS = credential_names("s3")
+_S3 = settings_of("s3")
+_OSS = settings_of("oss")
+_OCI = settings_of("oci")
+_AZURE = settings_of("az")
+_GCS = settings_of("gs")
+_GITHUB = settings_of("github")
+_PVC = settings_of("pvc")
 
 
 def _location(uri: str) -> str:
@@ -29,20 +34,10 @@ def _location(uri: str) -> str:
         raise refusal(error.what, error.remedy or "Correct it") from None
 
 
-def _reference(title: str, what: str, example: str) -> Any:
-    return Field(
-        default=None,
-        title=title,
-        description=f"Where the {what} is found: env:NAME, file:/absolute/path, or prefect:NAME "
-        f"for a saved Secret block. Never the {what} itself. Only with s3://.",
-        examples=[f"prefect:{example}", f"env:{example.upper().replace('-', '_')}"],
-    )
-
-
 class ResultStore(Block, PlanModel):
     """
-    A place for results: a folder, or a bucket that speaks the protocol of S3. It holds no
-    secret: credentials are references, or are left to the environment, a profile or a role.
+    A place for results: a folder, a bucket, a release, a volume. It holds no secret: credentials
+    are references, or are left to the environment, a profile or a role.
 
     Example:
         Keep the results of a sweep in a saved store:
@@ -62,56 +57,29 @@ class ResultStore(Block, PlanModel):
 
     uri: Annotated[str, Field(min_length=1, max_length=2048), AfterValidator(_location)] = Field(
         title="Location",
-        description="A folder (a path or file:///path) or a prefix in a bucket (s3://bucket/path).",
-        examples=["s3://my-bucket/benchmarks", "/data/results"],
+        description="A folder (a path or file:///path), s3://bucket/path, oss://bucket/path, "
+        "az://account/container/path, gs://bucket/path, oci://n/namespace/b/bucket/o/path, "
+        "github://owner/repository@tag or pvc://claim/path.",
+        examples=["oss://my-bucket@cn-hangzhou/benchmarks", "/data/results"],
     )
-    region: Name | None = Field(
-        default=None,
-        title="Region",
-        description="Region of the bucket. Only with s3://.",
-        examples=["eu-central-1"],
-    )
-    endpoint_url: Annotated[str, Field(pattern=r"^https?://[^\s?#@]+$", max_length=2048)] | None = (
-        Field(
-            default=None,
-            title="S3 endpoint",
-            description="Address of a service other than Amazon's that speaks the protocol of S3. "
-            "Only with s3://.",
-            examples=["https://s3.example.com", "http://minio:9000"],
-        )
-    )
-    access_key_id: SecretRef | None = _reference("Access key id", "access key id", "store-key-id")
-    secret_access_key: SecretRef | None = _reference(
-        "Secret access key", "secret access key", "store-secret"
-    )
-    session_token: SecretRef | None = _reference("Session token", "session token", "store-token")
-    profile: Name | None = Field(
-        default=None,
-        title="Profile",
-        description="Profile of the AWS configuration where the run is, instead of keys. "
-        "Only with s3://.",
-        examples=["benchmarks"],
-    )
-    sse: Literal["AES256", "aws:kms"] | None = Field(
-        default=None,
-        title="Server-side encryption",
-        description="How the service encrypts what is written. Left out: as the bucket is set up. "
-        "Only with s3://.",
-        examples=["AES256", "aws:kms"],
-    )
-    sse_kms_key_id: Name | None = Field(
-        default=None,
-        title="Encryption key",
-        description="Id of the key for aws:kms. Left out: the account's own.",
-        examples=["alias/benchmarks"],
-    )
-    addressing_style: Literal["path", "virtual", "auto"] | None = Field(
-        default=None,
-        title="Addressing style",
-        description="Whether the bucket stands in the path of a request or before the host. "
-        "Left out: what suits the service. Only with s3://.",
-        examples=["path", "virtual"],
-    )
+    s3: _S3 | None = settings_field("s3")  # type: ignore[valid-type]
+    oss: _OSS | None = settings_field("oss")  # type: ignore[valid-type]
+    oci: _OCI | None = settings_field("oci")  # type: ignore[valid-type]
+    az: _AZURE | None = settings_field("az")  # type: ignore[valid-type]
+    gs: _GCS | None = settings_field("gs")  # type: ignore[valid-type]
+    github: _GITHUB | None = settings_field("github")  # type: ignore[valid-type]
+    pvc: _PVC | None = settings_field("pvc")  # type: ignore[valid-type]
+
+    @classmethod
+    def of(cls, uri: str, parameters: Mapping[str, str]) -> Self:
+        """A store with parameters by the names of `plan/store_parameters.py` or of a BenchmarkJob.
+
+        Raises StoreError for one that cannot be used there.
+        """
+        scheme = parse_location(uri).scheme
+        options, credentials = sort_parameters(scheme, parameters)
+        given = {**options, **credentials}
+        return cls.model_validate({"uri": uri, **({scheme: given} if given else {})})
 
     @model_validator(mode="before")
     @classmethod
@@ -127,41 +95,42 @@ class ResultStore(Block, PlanModel):
 
     def _problems(self) -> list[Problem]:
         location = parse_location(self.uri)
-        if not isinstance(location, S3Location):
-            return [
-                Problem((name,), f"has no effect on a {location.scheme}:// store", "Remove it")
-                for name in (*OPTIONS, *CREDENTIALS)
-                if getattr(self, name) is not None
-            ]
-        problems = []
-        if self.region and location.region and self.region != location.region:
-            problems.append(
-                Problem(("region",), "is another than the one in the location", "Keep one of them")
-            )
-        if self.sse_kms_key_id and self.sse != "aws:kms":
-            problems.append(
-                Problem(("sse_kms_key_id",), "is a key for aws:kms only", "Set sse: aws:kms")
-            )
-        given = {name for name in CREDENTIALS if getattr(self, name) is not None}
-        problems += [
-            Problem((name,), "is missing beside the other credentials", SECRET_REMEDY)
-            for name in ("access_key_id", "secret_access_key")
-            if given and name not in given
+        problems = [
+            Problem((name,), f"has no effect on a {location.scheme}:// store", "Remove it")
+            for name in SCHEMES
+            if name != location.scheme and self._settings(name)
         ]
-        if given and self.profile:
+        try:
+            options, credentials = self._sorted()
+            check_together(options, credentials, location.scheme, location.scheme)
+        except StoreError as error:
+            problems.append(Problem((location.scheme,), error.what, error.remedy or "Correct it"))
+            return problems
+        region = getattr(location, "region", None)
+        if region and options.get("region", region) != region:
+            where = (location.scheme, "region")
             problems.append(
-                Problem(("profile",), "is given beside credentials", "Keep one of the two")
+                Problem(where, "is another than the one in the location", "Keep one of them")
             )
         return problems
+
+    def _settings(self, scheme: str) -> dict[str, str]:
+        given = getattr(self, scheme, None)
+        values = (
+            {} if given is None else {name: getattr(given, name) for name in given.model_fields_set}
+        )
+        return {name: value for name, value in values.items() if value is not None}
+
+    def _sorted(self) -> tuple[dict[str, str], dict[str, str]]:
+        scheme = parse_location(self.uri).scheme
+        return sort_parameters(scheme, self._settings(scheme))
 
     @property
     def options(self) -> dict[str, str]:
         """The options of `tidemark.results.store.open_store`, by name."""
-        values = {name: getattr(self, name) for name in OPTIONS}
-        return {name: value for name, value in values.items() if value is not None}
+        return self._sorted()[0]
 
     @property
-    def credentials(self) -> dict[str, SecretRef]:
-        """References to the credentials, by the names that `open_store` gives them."""
-        values = {name: getattr(self, name) for name in CREDENTIALS}
-        return {name: value for name, value in values.items() if value is not None}
+    def credentials(self) -> dict[str, str]:
+        """What opens the store, by the names that `open_store` gives it: references, and ids."""
+        return self._sorted()[1]

@@ -30,6 +30,7 @@ from tidemark.plan.cells import Cell, cells, chosen
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, warnings
 from tidemark.preview import Preview, duration_text, failures
+from tidemark.results.options import references
 
 __all__ = ["ARTIFACT", "look_ahead"]
 
@@ -56,14 +57,14 @@ async def look_ahead(
     measured = plan_for(plan, endpoint)
     config = load_config(os.environ, Path.cwd())
     place = place_of(store, result_store, config)
-    references = (*measured.endpoint.secrets, *place.credentials.values())
+    wanted_secrets = (*measured.endpoint.secrets, *references(place.credentials))
     notes, about_s = list(warnings(measured)), None
     to_mend = failures(
         (
             lambda: check_runnable(measured),
             lambda: check_reuse(measured, reuse_valid),
             lambda: chosen(measured, only),
-            *(partial(lend, [ref], os.environ, read_text, read_block) for ref in references),
+            *(partial(lend, [ref], os.environ, read_text, read_block) for ref in wanted_secrets),
             lambda: check_inputs(measured),
             lambda: find(measured.engine.name, config.engines),
         )

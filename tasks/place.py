@@ -11,8 +11,8 @@ from prefect.runtime import deployment
 from blocks import ResultStore
 from tidemark.config import Config
 from tidemark.errors import ConfigError, RefusedError
-from tidemark.plan.secrets import SecretRef
 from tidemark.results.locations import FileLocation, parse_location
+from tidemark.results.options import resolved
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store, open_store
 
@@ -21,19 +21,18 @@ __all__ = ["Place", "place_of"]
 
 @dataclass(frozen=True)
 class Place:
-    """A location, its options, and references to what opens it."""
+    """A location, its options, and what opens it: references, and ids of keys."""
 
     uri: str
     options: Mapping[str, str] = field(default_factory=dict)
-    credentials: Mapping[str, SecretRef] = field(default_factory=dict)
+    credentials: Mapping[str, str] = field(default_factory=dict)
 
     def open(self, secrets: Mapping[str, str], redactor: Redactor, outbox: Path) -> Store:
         """The store there, which is not touched yet. `secrets` are those behind `credentials`."""
-        lent = {name: secrets[str(ref)] for name, ref in self.credentials.items()}
         return open_store(
             self.uri,
             options=self.options,
-            credentials=lent or None,
+            credentials=resolved(self.credentials, lambda ref: secrets[str(ref)]),
             redactor=redactor,
             outbox=outbox,
         )
@@ -51,14 +50,14 @@ def place_of(store: str | None, saved: ResultStore | None, config: Config) -> Pl
         )
     if saved is None:
         uri = store or config.store
-        place = Place(uri, config.options_for(uri))
+        place = Place(uri, config.options_for(uri), config.credentials_for(uri))
     else:
         place = Place(saved.uri, saved.options, saved.credentials)
     if deployment.id and _is_relative(place.uri):
         raise ConfigError(
             "is a folder relative to one that a worker makes for a run and removes after it",
             f"store {place.uri}",
-            "Give an absolute path or s3://, here or by TIDEMARK_STORE where the worker runs",
+            "Give an absolute path or a bucket, here or by TIDEMARK_STORE where the worker runs",
         )
     return place
 

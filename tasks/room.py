@@ -34,6 +34,7 @@ from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import SweepPlan, plan_hash, with_endpoint
 from tidemark.results.context import Harness, RunContext
 from tidemark.results.lease import Lease, LeaseLost
+from tidemark.results.options import references
 from tidemark.results.redact import Redactor
 from tidemark.results.rounds import check_round
 from tidemark.results.store import Store
@@ -138,7 +139,7 @@ def open_room(
     place = place_of(store, result_store, config)
     lent = lend(plan.endpoint.secrets, environ, read_text, read_block)
     # Apart: what opens the store is none of the engine's business.
-    lent_for_store = lend(place.credentials.values(), environ, read_text, read_block)
+    lent_for_store = lend(references(place.credentials), environ, read_text, read_block)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
     trigger, reference = _trigger()

@@ -3,7 +3,8 @@
 | key             | variable                 | meaning                                             |
 |-----------------|--------------------------|-----------------------------------------------------|
 | store           | TIDEMARK_STORE           | URI of the result store; default `results` here     |
-| store_options   | TIDEMARK_STORE_OPTIONS   | options of stores on S3: a table, or `name=value,…` |
+| store_options   | TIDEMARK_STORE_OPTIONS   | how stores are used and opened: a table, or         |
+|                 |                          | `name=value,…`                                      |
 | home            | TIDEMARK_HOME            | engines, measured client floors, unfinished and     |
 |                 |                          | unsent results                                      |
 | region          | TIDEMARK_REGION          | region of Alibaba Cloud; default `cn-hangzhou`      |
@@ -14,7 +15,9 @@
 | pai_calls_per_s | TIDEMARK_PAI_CALLS_PER_S | most calls a second to each product; default 20     |
 
 A variable replaces the key of the file, the options as a whole. Their names are those of
-`results/options.py`; credentials are none of them.
+`plan/store_parameters.py`, and meant for stores like the configured one (s3 if that is a folder);
+those of another kind stand in a table of its scheme, `[store_options.oss]`, or begin with it,
+`oss.region=cn-beijing`. Credentials are references: `env:NAME`, `file:/path`, `prefect:NAME`.
 """
 
 from __future__ import annotations
@@ -24,10 +27,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from tidemark.errors import ConfigError, StoreError
-from tidemark.results.options import check_options
+from tidemark.plan.problems import did_you_mean
+from tidemark.plan.store_parameters import PARAMETERS
+from tidemark.results.options import sort_parameters
 
 __all__ = ["Config", "load_config", "read_text"]
 
@@ -51,7 +56,8 @@ class Config:
     store: str
     home: Path
     origins: Mapping[str, str]
-    store_options: Mapping[str, str] = field(default_factory=dict)
+    store_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    store_credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     region: str = DEFAULTS["region"]
     network: Literal["public", "vpc"] = "public"
     pai_endpoint: str | None = None
@@ -78,8 +84,18 @@ class Config:
         return self.home / "outbox"
 
     def options_for(self, store: str) -> dict[str, str]:
-        """The options to open a store with, by its URI: none but for S3."""
-        return dict(self.store_options) if store.lower().startswith("s3://") else {}
+        """The options to open a store with, by its URI."""
+        scheme = _scheme(store)
+        given = dict(self.store_options.get(scheme, {}))
+        if scheme == "oss":  # in the region of the PAI services, and reached like them
+            given.setdefault("network", self.network)
+            if "@" not in store.split("/")[2]:
+                given.setdefault("region", self.region)
+        return given
+
+    def credentials_for(self, store: str) -> dict[str, str]:
+        """What opens a store, by its URI: references (SecretRef), and ids of keys."""
+        return dict(self.store_credentials.get(_scheme(store), {}))
 
 
 def load_config(environ: Mapping[str, str], directory: Path) -> Config:
@@ -90,7 +106,7 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
     """
     data = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME", "/")) / ".local/share")
     values = {**DEFAULTS, "home": str(Path(data) / "tidemark")}
-    options: dict[str, str] = {}
+    options: dict[str, Any] = {}
     origins = dict.fromkeys(KEYS, "default")
     path = directory / "tidemark.toml"
     if path.exists():
@@ -108,10 +124,7 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
                 options = _listed(environ[variable], variable)
             else:
                 values[key] = environ[variable]
-    try:
-        check_options(options)
-    except StoreError as error:
-        raise ConfigError(error.what, f"{origins[OPTIONS]}: {OPTIONS}", error.remedy) from None
+    sorted_options = _by_scheme(options, values["store"], f"{origins[OPTIONS]}: {OPTIONS}")
     if origins["region"] == "default" and environ.get(_OFFICIAL_REGION):
         values["region"], origins["region"] = environ[_OFFICIAL_REGION], _OFFICIAL_REGION
     for variable in sorted(environ):
@@ -127,12 +140,45 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
         values["store"],
         home,
         origins,
-        options,
+        {scheme: found[0] for scheme, found in sorted_options.items() if found[0]},
+        {scheme: found[1] for scheme, found in sorted_options.items() if found[1]},
         region=values["region"],
         network=_network(values["network"], origins["network"]),
         pai_endpoint=values["pai_endpoint"] or None,
         pai_calls_per_s=_rate(values["pai_calls_per_s"], origins["pai_calls_per_s"]),
     )
+
+
+def _scheme(store: str) -> str:
+    scheme, separator, _ = store.partition("://")
+    return scheme.lower() if separator else "file"
+
+
+def _by_scheme(
+    given: Mapping[str, Any], store: str, where: str
+) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
+    """Options and credentials by the scheme of the stores that they are for."""
+    usual = _scheme(store) if PARAMETERS.get(_scheme(store)) else "s3"
+    by_scheme: dict[str, dict[str, str]] = {usual: {}}
+    for name, value in given.items():
+        scheme, dot, rest = name.partition(".")
+        if isinstance(value, dict):
+            by_scheme.setdefault(name, {}).update(value)
+        elif dot:
+            by_scheme.setdefault(scheme, {})[rest] = value
+        else:
+            by_scheme[usual][name] = value
+    found = {}
+    for scheme, parameters in by_scheme.items():
+        if scheme not in PARAMETERS:
+            raise ConfigError(
+                f"no store is called {scheme}://", where, did_you_mean(scheme, PARAMETERS)
+            )
+        try:
+            found[scheme] = sort_parameters(scheme, parameters, where)
+        except StoreError as error:
+            raise ConfigError(error.what, where, error.remedy) from None
+    return found
 
 
 def _network(value: str, origin: str) -> Literal["public", "vpc"]:
@@ -173,7 +219,7 @@ def _listed(text: str, variable: str) -> dict[str, str]:
     return options
 
 
-def _read(path: Path) -> dict[str, str | dict[str, str]]:
+def _read(path: Path) -> dict[str, str | dict[str, Any]]:
     try:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
@@ -192,13 +238,17 @@ def _read(path: Path) -> dict[str, str | dict[str, str]]:
     return document
 
 
-def _table(value: object, where: str) -> dict[str, str]:
+def _table(value: object, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError("is not a table", where, f"Write [{OPTIONS}], then name = value")
-    spelled = {
-        name: str(each).lower() if isinstance(each, bool) else each for name, each in value.items()
-    }
-    for name, each in spelled.items():
-        if not isinstance(each, str):
+    spelled: dict[str, Any] = {}
+    for name, each in value.items():
+        if isinstance(each, dict) and where.endswith(OPTIONS):
+            spelled[name] = _table(each, f"{where}.{name}")
+        elif isinstance(each, bool):
+            spelled[name] = str(each).lower()
+        elif isinstance(each, str):
+            spelled[name] = each
+        else:
             raise ConfigError("is not text", f"{where}.{name}", "Put the value in quotes")
     return spelled

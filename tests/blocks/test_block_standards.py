@@ -34,5 +34,5 @@ def test_a_form_can_leave_empty_what_is_optional(block: type[Block]) -> None:
 def test_a_store_in_the_form_needs_a_location_only() -> None:
     schema = ResultStore.model_json_schema()
     assert is_valid({"uri": "/data"}, schema)
-    assert not is_valid({"region": "eu"}, schema)
-    assert not is_valid({"uri": "s3://b/p", "sse": "aes"}, schema)
+    assert not is_valid({"s3": {"region": "eu"}}, schema)
+    assert not is_valid({"uri": "s3://b/p", "s3": {"sse": "aes"}}, schema)

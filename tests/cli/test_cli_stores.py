@@ -31,19 +31,56 @@ anonymous = true
 def test_options_come_from_the_variable_then_the_file(command: Command, tmp_path: Path) -> None:
     (tmp_path / "tidemark.toml").write_text(TABLE)
     found = load_config({}, tmp_path)
-    assert found.store_options == {"sse": "AES256", "anonymous": "true"}
+    assert found.store_options == {"s3": {"sse": "AES256", "anonymous": "true"}}
     assert found.origins["store_options"] == str(tmp_path / "tidemark.toml")
     shown = command("config").out
-    assert "store_options = sse=AES256,anonymous=true  (" in shown
+    assert "store_options = s3.sse=AES256,s3.anonymous=true  (" in shown
     found = load_config({"TIDEMARK_STORE_OPTIONS": OPTIONS}, tmp_path)
-    assert found.store_options == {
+    assert found.store_options["s3"] == {
         "endpoint_url": "http://127.0.0.1:9",
         "sse": "aws:kms",
         "sse_kms_key_id": "alias/results",
     }
     assert found.origins["store_options"] == "TIDEMARK_STORE_OPTIONS"
-    assert found.options_for("S3://bucket/p") == found.store_options
+    assert found.options_for("S3://bucket/p") == found.store_options["s3"]
     assert found.options_for("results") == found.options_for("file:///s3://x") == {}
+
+
+def test_options_stand_beside_the_kind_of_store_that_they_are_for(
+    command: Command, tmp_path: Path
+) -> None:
+    (tmp_path / "tidemark.toml").write_text("""
+        store = "oss://bench@cn-beijing/nightly"
+        [store_options]
+        sse = "KMS"
+        access_key_id = "LTAImadeupmadeup"
+        access_key_secret = "env:OSS_SECRET"
+        [store_options.s3]
+        aws_profile = "harbour"
+        """)
+    found = load_config({}, tmp_path)
+    assert found.options_for(found.store) == {"sse": "KMS", "network": "public"}
+    assert found.options_for("oss://other/x")["region"] == "cn-hangzhou"
+    assert found.credentials_for(found.store) == {
+        "access_key_id": "LTAImadeupmadeup",
+        "access_key_secret": "env:OSS_SECRET",
+    }
+    assert found.options_for("s3://bucket") == {"profile": "harbour"}
+    assert found.credentials_for("s3://bucket") == {}
+    shown = command("config").out
+    assert "oss.sse=KMS" in shown
+    assert "oss.access_key_secret=env:OSS_SECRET" in shown
+
+
+def test_what_a_reference_leads_to_opens_the_store(
+    command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TIDEMARK_STORE_OPTIONS", "access_key_id=a,secret_access_key=env:S3_CANARY")
+    assert "S3_CANARY is not set" in command("store", "ls", "s3://bucket/p").err
+    monkeypatch.setenv("S3_CANARY", "c4nary\nc4nary")
+    said = command("store", "ls", "s3://bucket/p")
+    assert "line break" in said.err
+    assert "c4nary" not in said.err
 
 
 def test_without_options_the_configuration_says_none(command: Command) -> None:
@@ -58,7 +95,12 @@ def test_without_options_the_configuration_says_none(command: Command) -> None:
         ("sse", "", "option 1: has no value. Write name=value"),
         ("sse=AES256,", "", "option 2: has no value"),
         ("sse=AES256,sse=AES256", "", "given twice"),
-        ("secret_access_key=c4nary", "", "no option 'secret_access_key'"),
+        ("secret_access_key=c4nary", "", "secret_access_key is no reference.*env:NAME"),
+        ("access_key_id=c4naryc4naryc4naryc4naryc4naryc4nary", "", "access_key_id is no reference"),
+        ("azz.azure_account_name=x", "", "no store is called azz://. Did you mean az?"),
+        ("az.azure_acount_name=x", "", "Did you mean azure_account_name?"),
+        ("", "[store_options.gs]\ngcp_project = 'x'", "Did you mean gcp_project_id?"),
+        ("profile=a,aws_profile=b", "", "profile is given twice"),
         ("endpoint_url=http://u:c4nary@127.0.0.1", "", "do not belong into endpoint_url"),
         ("", '[store_options]\nendpont_url = "x"', "tidemark.toml.*Did you mean endpoint_url?"),
         ("", "[store_options]\nsse = 1", "store_options.sse: is not text"),

@@ -93,8 +93,7 @@ def plan(
     from tidemark.cli.plans import read_plan, show_plan
 
     read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
-    config = load_config(os.environ, Path.cwd())
-    show_plan(read, store or read.store_uri or config.store, as_json=as_json)
+    show_plan(read, store, as_json=as_json)
 
 
 @app.command()
@@ -240,7 +239,12 @@ def explain(
 def config() -> None:
     """Show the configuration and where each value comes from."""
     found = load_config(os.environ, Path.cwd())
-    options = ",".join(f"{name}={value}" for name, value in found.store_options.items())
+    options = ",".join(
+        f"{scheme}.{name}={value}"
+        for of_scheme in (found.store_options, found.store_credentials)
+        for scheme, parameters in of_scheme.items()
+        for name, value in parameters.items()
+    )
     for key, value in (
         ("store", found.store),
         ("store_options", options or "none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from tidemark.cli.prefect_server import start_prefect
+from tidemark.cli.prefect_server import read_block
 from tidemark.config import load_config, read_text
 from tidemark.errors import PlanError
 from tidemark.inputs import check_inputs
@@ -33,7 +33,7 @@ from tidemark.plan.sweep import (
 )
 from tidemark.preview import COLUMNS, Preview, failures
 
-__all__ = ["check_here", "read_plan", "show_plan"]
+__all__ = ["check_here", "destination", "read_plan", "show_plan"]
 
 RUN_PREFIX = "run:"
 
@@ -73,34 +73,44 @@ def read_plan(
     return replace(read, plan=plan, warnings=(*of_document, *warnings(plan)))
 
 
-def check_here(plan: SweepPlan, store: str, only: Sequence[str] = ()) -> None:
+def destination(read: PlanDocument, store: str | None) -> tuple[str, Mapping[str, str]]:
+    """Where results go, and what the plan's document says about that place.
+
+    A store that is named on the command line replaces both.
+    """
+    if store:
+        return store, {}
+    if read.store_uri:
+        return read.store_uri, read.store_options
+    return load_config(os.environ, Path.cwd()).store, {}
+
+
+def check_here(
+    plan: SweepPlan,
+    store: str,
+    only: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
+) -> None:
     """All that can be seen on this machine in no time. Raises TidemarkError for the first."""
-    for check in _checks(plan, store, only):
+    for check in _checks(plan, store, only, parameters):
         check()
 
 
 def _checks(
-    plan: SweepPlan, store: str, only: Sequence[str] = ()
+    plan: SweepPlan,
+    store: str,
+    only: Sequence[str] = (),
+    parameters: Mapping[str, str] | None = None,
 ) -> tuple[Callable[[], object], ...]:
     from tidemark.cli.stores import opened
 
     return (
         lambda: check_runnable(plan),
         lambda: chosen(plan, only),
-        lambda: lend(plan.endpoint.secrets, os.environ, read_text, _read_block),
+        lambda: lend(plan.endpoint.secrets, os.environ, read_text, read_block),
         lambda: check_inputs(plan),
-        lambda: opened(store),
+        lambda: opened(store, parameters),
     )
-
-
-def _read_block(name: str) -> str:
-    # Only who has such a reference waits for Prefect.
-    server = start_prefect()
-    if server is not None:
-        server.wait()
-    from tasks.secrets import read_block
-
-    return read_block(name)
 
 
 def _of_file(file: str) -> PlanDocument:
@@ -129,14 +139,15 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
     raise PlanError("no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark runs")
 
 
-def show_plan(read: PlanDocument, store: str, *, as_json: bool) -> None:
+def show_plan(read: PlanDocument, store: str | None, *, as_json: bool) -> None:
     """Print the cells, their longest time, what to know, and where results would go."""
+    place, parameters = destination(read, store)
     shown = Preview(
         plan=read.plan,
         cells=cells(read.plan),
-        store=store,
+        store=place,
         notes=(*read.notes, *read.warnings),
-        to_mend=failures(_checks(read.plan, store)),
+        to_mend=failures(_checks(read.plan, place, (), parameters)),
     )
     if as_json:
         typer.echo(json.dumps(shown.document(), indent=2))

@@ -23,7 +23,7 @@ from typing import IO
 
 from tidemark.errors import ConfigError
 
-__all__ = ["API_URL", "TemporaryServer", "server_is_configured", "start_prefect"]
+__all__ = ["API_URL", "TemporaryServer", "read_block", "server_is_configured", "start_prefect"]
 
 API_URL = "PREFECT_API_URL"
 STARTUP_S = 120.0
@@ -126,6 +126,19 @@ def start_prefect() -> TemporaryServer | None:
     # Registered before Prefect's own, so it runs after them: they still speak to the server.
     atexit.register(server.stop)
     return server
+
+
+def read_block(name: str) -> str:
+    """The secret in a saved Secret block. Only who has such a reference waits for Prefect.
+
+    Raises SecretError where there is no such block.
+    """
+    server = start_prefect()
+    if server is not None:
+        server.wait()
+    from tasks.secrets import read_block as read
+
+    return read(name)
 
 
 def _end_with_input() -> None:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn
 
-from tidemark.cli.plans import check_here
+from tidemark.cli.plans import check_here, destination
 from tidemark.cli.prefect_server import API_URL, TemporaryServer, start_prefect
 from tidemark.cli.stores import say_what_waits
 from tidemark.config import load_config
@@ -28,9 +28,12 @@ from tidemark.engines.process import Standby, prestart
 from tidemark.errors import ConfigError
 from tidemark.plan.advice import check_reuse
 from tidemark.plan.manifest import PlanDocument
+from tidemark.results.locations import parse_location
+from tidemark.results.options import over
 from tidemark.results.rounds import check_round
 
 if TYPE_CHECKING:
+    from blocks import ResultStore
     from tasks.progress import ProgressReport
     from tasks.report import SweepOutcome
     from tasks.stop import Stop
@@ -56,7 +59,8 @@ def run_sweep(
     for note in (*read.notes, *read.warnings):
         console.print(f"[yellow]note:[/] {note}", soft_wrap=True)
     config = load_config(os.environ, Path.cwd())
-    check_here(read.plan, store or read.store_uri or config.store, only)
+    place, parameters = destination(read, store)
+    check_here(read.plan, place, only, parameters)
     check_reuse(read.plan, reuse_valid)
     if round_name is not None:
         check_round(round_name)
@@ -70,7 +74,8 @@ def run_sweep(
     try:
         outcome = _run(
             read,
-            store or read.store_uri,
+            place,
+            parameters,
             round_name,
             list(only),
             reuse_valid,
@@ -83,7 +88,7 @@ def run_sweep(
         return INTERRUPTED
     finally:
         standby.discard()
-        say_what_waits(store or read.store_uri or config.store, console)
+        say_what_waits(place, console, parameters)
     if html is not None:
         from tidemark.history.html import html_report
 
@@ -110,9 +115,19 @@ def run_sweep(
     return outcome.exit_status
 
 
+def _described(store: str, parameters: Mapping[str, str]) -> ResultStore:
+    """A store as the plan's document describes it, over what is configured."""
+    from blocks import ResultStore
+
+    config = load_config(os.environ, Path.cwd())
+    configured = {**config.options_for(store), **config.credentials_for(store)}
+    return ResultStore.of(store, over(parse_location(store).scheme, configured, parameters))
+
+
 def _run(
     read: PlanDocument,
-    store: str | None,
+    store: str,
+    parameters: Mapping[str, str],
     round_name: str | None,
     only: list[str],
     reuse_valid: bool,
@@ -143,7 +158,12 @@ def _run(
         OBSERVER.set(observe)
         try:
             running = sweep(
-                read.plan, store=store, round=round_name, reuse_valid=reuse_valid, only=only or None
+                read.plan,
+                store="" if parameters else store,
+                result_store=_described(store, parameters) if parameters else None,
+                round=round_name,
+                reuse_valid=reuse_valid,
+                only=only or None,
             )
             outcome = asyncio.run(running)
             assert not isinstance(outcome, State)  # which only runs of a deployment end with

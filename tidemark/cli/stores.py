@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,8 +11,10 @@ import typer
 from rich.filesize import decimal
 from rich.markup import escape
 
-from tidemark.config import Config, load_config
+from tidemark.cli.prefect_server import read_block
+from tidemark.config import Config, load_config, read_text
 from tidemark.errors import StoreError
+from tidemark.plan.secrets import resolve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,17 +30,32 @@ PARTIAL = 3
 stores = typer.Typer(help="Result stores, and what waits to be sent to one.", no_args_is_help=True)
 
 
-def opened(uri: str) -> Store:
-    """The store at a URI, with the configured options and outbox. Raises TidemarkError."""
+def opened(uri: str, parameters: Mapping[str, str] | None = None) -> Store:
+    """The store at a URI, with the configured options, credentials and outbox.
+
+    `parameters` go before what is configured. Raises TidemarkError.
+    """
+    from tidemark.results.locations import parse_location
+    from tidemark.results.options import over, sort_parameters
     from tidemark.results.store import open_store
 
     config = load_config(os.environ, Path.cwd())
-    return open_store(uri, options=config.options_for(uri), outbox=config.outbox)
+    scheme = parse_location(uri).scheme
+    configured = {**config.options_for(uri), **config.credentials_for(uri)}
+    options, credentials = sort_parameters(scheme, over(scheme, configured, parameters or {}))
+    return open_store(uri, options=options, credentials=_lent(credentials), outbox=config.outbox)
 
 
-def say_what_waits(uri: str, console: Console) -> None:
+def _lent(credentials: Mapping[str, str]) -> dict[str, str] | None:
+    """What opens a store, with what its references refer to here."""
+    from tidemark.results.options import resolved
+
+    return resolved(credentials, lambda ref: resolve(ref, os.environ, read_text, read_block))
+
+
+def say_what_waits(uri: str, console: Console, parameters: Mapping[str, str] | None = None) -> None:
     """One line if results of this machine wait to be sent to a store."""
-    waiting = opened(uri).waiting()
+    waiting = opened(uri, parameters).waiting()
     if waiting.files:
         console.print(
             f"[yellow]note:[/] {_amount(waiting.files, waiting.size_bytes)} on this machine, not "
@@ -121,7 +139,8 @@ def _store_of(label: Label, config: Config) -> Store:
         now = {**endpoint, **configured}
         if outbox_folder(config.outbox, label.uri, now) == label.folder:
             options = now
-    found = open_store(label.uri, options=options, outbox=config.outbox)
+    credentials = _lent(config.credentials_for(label.uri))
+    found = open_store(label.uri, options=options, credentials=credentials, outbox=config.outbox)
     if found.outbox != label.folder.absolute():
         raise StoreError(
             "the environment or a profile names another endpoint than the one it waits for",

@@ -6,46 +6,16 @@ Schemes and parameters are those of OME's `BuildStorageArgs`
 
 from __future__ import annotations
 
-from typing import Literal
-
 from pydantic_core import PydanticCustomError
 
 from tidemark.plan.manifest_reader import ManifestReader
 from tidemark.plan.problems import did_you_mean
 from tidemark.plan.secrets import SecretRef, looks_like_secret
+from tidemark.plan.store_parameters import PARAMETERS, find_parameter
 
-__all__ = ["STORE_PARAMETERS", "read_store"]
+__all__ = ["read_store"]
 
 _WHERE = "spec.outputLocation"
-
-# scheme -> parameter -> whether its value is an option or a secret.
-STORE_PARAMETERS: dict[str, dict[str, Literal["option", "secret"]]] = {
-    "oci": {
-        "auth": "option",
-        "config_file": "option",
-        "profile": "option",
-        "region": "option",
-        "security_token": "secret",
-    },
-    "s3": {
-        "aws_access_key_id": "option",
-        "aws_secret_access_key": "secret",
-        "aws_profile": "option",
-        "aws_region": "option",
-    },
-    "az": {
-        "azure_account_name": "option",
-        "azure_account_key": "secret",
-        "azure_connection_string": "secret",
-        "azure_sas_token": "secret",
-    },
-    "gs": {"gcp_project_id": "option", "gcp_credentials_path": "option"},
-    "github": {"github_token": "secret"},
-    "pvc": {},
-    # Not of OME, but stores of ours.
-    "oss": {},
-    "file": {},
-}
 
 _NOT_STORES = {
     "hf": "the Hugging Face hub keeps models, not results",
@@ -83,7 +53,7 @@ def read_store(reader: ManifestReader) -> tuple[str | None, dict[str, str]]:
 def _scheme(reader: ManifestReader, uri: str) -> str | None:
     where = f"{_WHERE}.storageUri"
     scheme, separator, rest = uri.partition("://")
-    known = ", ".join(f"{name}://" for name in STORE_PARAMETERS)
+    known = ", ".join(f"{name}://" for name in PARAMETERS)
     if not separator or not scheme:
         reader.problem(where, "is not a URI", f"Begin with one of {known}")
         return None
@@ -94,8 +64,8 @@ def _scheme(reader: ManifestReader, uri: str) -> str | None:
             f"Begin with one of {known}",
         )
         return None
-    if scheme not in STORE_PARAMETERS:
-        reader.problem(where, "has an unknown scheme", did_you_mean(scheme, STORE_PARAMETERS))
+    if scheme not in PARAMETERS:
+        reader.problem(where, "has an unknown scheme", did_you_mean(scheme, PARAMETERS))
         return None
     if not rest.strip("/"):
         reader.problem(where, "names no place", f"Write the place after {scheme}://")
@@ -112,24 +82,20 @@ def _scheme(reader: ManifestReader, uri: str) -> str | None:
 
 def _parameter(reader: ManifestReader, scheme: str | None, name: str, value: str) -> str | None:
     where = f"{_WHERE}.parameters.{name}"
-    kinds = {
-        parameter: kind
-        for parameters in STORE_PARAMETERS.values()
-        for parameter, kind in parameters.items()
-    }
-    kind = kinds.get(name)
-    if kind is None:
-        own = STORE_PARAMETERS.get(scheme or "", {}) or kinds
-        reader.problem(where, "is no known parameter", did_you_mean(name, own))
+    known = {each: found for each in PARAMETERS if (found := find_parameter(each, name))}
+    if not known:
+        own = [each.also or each.name for each in PARAMETERS.get(scheme or "", ())]
+        every = [each.also or each.name for found in PARAMETERS.values() for each in found]
+        reader.problem(where, "is no known parameter", did_you_mean(name, own or every))
         return None
-    if kind == "secret":
+    parameter = known.get(scheme or "") or next(iter(known.values()))
+    kept: str | None = value
+    if parameter.kind == "secret":
         kept = _secret(reader, where, name, value)
-    elif looks_like_secret(value) and name != "aws_access_key_id":
+    elif parameter.kind == "option" and looks_like_secret(value):
         reader.problem(where, "looks like a secret, and is not one by its name", "Remove it")
         kept = None
-    else:
-        kept = value
-    if scheme is not None and name not in STORE_PARAMETERS[scheme]:
+    if scheme is not None and scheme not in known:
         reader.warn(where, f"has no effect on a store at {scheme}://")
         return None
     return kept

@@ -7,28 +7,38 @@ they are references, and only who opens a store has what they refer to.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import urlsplit
 
 from pydantic_core import PydanticCustomError
 
 from tidemark.errors import StoreError
-from tidemark.plan.secrets import SECRET_REMEDY, SecretRef
+from tidemark.plan.secrets import KINDS, SECRET_REMEDY, SecretRef, looks_like_secret
 from tidemark.plan.store_parameters import PARAMETERS, Parameter, find_parameter
 
 __all__ = [
     "check_credentials",
     "check_options",
+    "check_together",
     "credential_names",
     "option_names",
+    "over",
+    "references",
+    "resolved",
     "sort_parameters",
 ]
+
+# What key ids of these services look like: they name a key, and open nothing.
+_KEY_ID = re.compile(r"(?:AKIA|ASIA|LTAI|STS\.)[A-Za-z0-9.]{4,60}")
 
 _KMS = {"s3": "aws:kms", "oss": "KMS"}
 _PAIRS = {
     "s3": ("access_key_id", "secret_access_key"),
     "oss": ("access_key_id", "access_key_secret"),
 }
+_ALTERNATIVES = {"az": ("azure_account_key", "azure_connection_string", "azure_sas_token")}
+_ONLY_WITH_AUTH = {"security_token": "security_token", "delegation_token": "instance_obo_user"}
 
 
 def option_names(scheme: str) -> tuple[str, ...]:
@@ -66,6 +76,16 @@ def sort_parameters(
         kept[parameter.name] = _reference(parameter, value, where) or value
     check_options(options, scheme, where)
     return options, credentials
+
+
+def over(
+    scheme: str, configured: Mapping[str, str], parameters: Mapping[str, str]
+) -> dict[str, str]:
+    """What is configured for a store, with `parameters` in the place of what they name again."""
+    known = {name: find_parameter(scheme, name) for name in parameters}
+    replaced = {found.name for found in known.values() if found is not None}
+    kept = {name: value for name, value in configured.items() if name not in replaced}
+    return {**kept, **parameters}
 
 
 def check_options(options: Mapping[str, str], scheme: str = "s3", where: str | None = None) -> None:
@@ -109,12 +129,46 @@ def check_credentials(
         if not value.isascii() or not value.isprintable() or " " in value:
             remedy = "Copy it again, without spaces or line breaks"
             raise StoreError(f"{name} cannot be one", where, remedy)
-    for name in _PAIRS.get(scheme, ()):
-        if credentials and not credentials.get(name):
+    check_together(options, [name for name, value in credentials.items() if value], scheme, where)
+
+
+def check_together(
+    options: Mapping[str, str], credentials: Iterable[str], scheme: str, where: str
+) -> None:
+    """See that options and credentials, of which the names suffice, name one key. Raises
+    StoreError."""
+    given = set(credentials)
+    pair = _PAIRS.get(scheme, ())
+    for name in pair:
+        if given and name not in given:
             raise StoreError(f"{name} is missing", where, "Give the key's id and its secret")
     for name in ("profile", "anonymous"):
-        if credentials and scheme in _PAIRS and options.get(name, "false") != "false":
+        if given and pair and options.get(name, "false") != "false":
             raise StoreError(f"the option {name} is given as well", where, "Give one of them")
+    several = [name for name in _ALTERNATIVES.get(scheme, ()) if name in given]
+    if len(several) > 1:
+        raise StoreError(f"{' and '.join(several)} are given", where, "Give one of them")
+    for name, auth in _ONLY_WITH_AUTH.items():
+        if scheme == "oci" and name in given and options.get("auth") != auth:
+            raise StoreError(f"{name} is used with auth={auth} only", where, f"Set auth: {auth}")
+
+
+def references(credentials: Mapping[str, str]) -> list[SecretRef]:
+    """The references among credentials as they are written down."""
+    return [value for value in credentials.values() if isinstance(value, SecretRef)]
+
+
+def resolved(
+    credentials: Mapping[str, str], secret_of: Callable[[SecretRef], str]
+) -> dict[str, str] | None:
+    """Credentials to open a store with: references replaced by what they refer to.
+
+    None without any: the service's own tools then say where they are.
+    """
+    return {
+        name: secret_of(value) if isinstance(value, SecretRef) else value
+        for name, value in credentials.items()
+    } or None
 
 
 def _reference(parameter: Parameter, value: str, where: str) -> SecretRef | None:
@@ -124,11 +178,16 @@ def _reference(parameter: Parameter, value: str, where: str) -> SecretRef | None
     try:
         return SecretRef.parse(value)
     except PydanticCustomError:
-        if parameter.kind == "key id" and not value.startswith(("env:", "file:", "prefect:")):
+        bare = not value.startswith(KINDS)
+        if parameter.kind == "key id" and bare and _names_a_key(value):
             return None
         raise StoreError(
             f"{parameter.name} is no reference to a secret", where, SECRET_REMEDY
         ) from None
+
+
+def _names_a_key(value: str) -> bool:
+    return bool(_KEY_ID.fullmatch(value)) or not looks_like_secret(value)
 
 
 def _check_url(name: str, url: str, where: str) -> None:
