@@ -179,6 +179,23 @@ async def test_jobs_are_found_by_exact_name_and_by_tags() -> None:
     assert (len(page.jobs), page.total_count) == (2, 4)
 
 
+async def test_jobs_are_found_by_id_in_any_workspace_with_one_call_for_each_hundred() -> None:
+    here = cloud()
+    ids = [
+        await here.dlc.create_job(request(f"bench-{number}"), authorization=LEAVE)
+        for number in range(250)
+    ]
+    here.clock.advance(timedelta(days=40).total_seconds())
+    found = await here.dlc.jobs_by_id([*ids, ids[0], "dlcneverwas"])
+    assert sorted(found) == sorted(ids)
+    assert found[ids[7]].display_name == "bench-7"
+    assert len(here.calls("ListJobs")) == 3
+    assert list(await here.dlc.jobs_by_id(ids[:2], workspace_id="1")) == ids[1::-1]
+    assert await here.dlc.jobs_by_id(ids[:2], workspace_id="2") == {}
+    assert await here.dlc.jobs_by_id([]) == {}
+    assert len(here.calls("ListJobs")) == 5
+
+
 async def test_jobs_of_more_than_a_week_ago_are_found() -> None:
     here = cloud()
     await here.dlc.create_job(request(), authorization=LEAVE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -292,3 +293,43 @@ async def test_leaving_hides_no_error_of_the_block() -> None:
 
     with pytest.raises(KeyError, match="mine"):
         await block()
+
+
+class _Ahead:
+    """A clock that is two years ahead of the service's."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.monotonic = clock.monotonic
+        self.sleep = clock.sleep
+
+    def time(self) -> float:
+        return self._clock.time() + 2 * 365 * 86400
+
+
+class _Dated(httpx.AsyncBaseTransport):
+    """A service that tells the time with each answer, as servers on the network do."""
+
+    def __init__(self, here: Cloud) -> None:
+        self._clock = here.clock
+        self._transport = here.simulator.transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        answer.headers["date"] = formatdate(self._clock.time(), usegmt=True)
+        return answer
+
+
+async def test_jobs_are_listed_by_the_time_of_the_service() -> None:
+    here = cloud("jobs: [{then: {running_s: 600}}]")
+    ids = await create(here, 5)
+    clock = _Ahead(here.clock)
+    source = StaticCredentials.of("LTAIsimulator", "simulator-secret")
+    async with Account(
+        source, "cn-hangzhou", endpoints=ADDRESS, transport=_Dated(here), clock=clock
+    ) as account:
+        await Dlc(account).list_jobs()
+        async with JobWatcher(Dlc(account), clock=clock) as watcher:
+            told = await asyncio.gather(*(follow(watcher, job_id) for job_id in ids))
+    assert {jobs[-1].status for jobs in told} == {"Succeeded"}
+    assert here.calls("GetJob") == []

@@ -29,13 +29,14 @@ async def all_items(
     parts: Mapping[str, str] | None = None,
     page_size: int = 100,
     number_name: str = "PageNumber",
+    wanted: int | None = None,
 ) -> list[JsonObject]:
     """The items of every page, each once: what moves between pages while they are read is seen
     twice by the service's count and is told apart by `key`, a field or several together.
 
     Ends at an empty page, at a page that brings nothing new, or at one that is not full once the
-    service's total is reached: a total alone may be wrong. `number_name` is what the operation
-    calls the number of a page.
+    service's total is reached: a total alone may be wrong; and, where no more than so many are
+    `wanted`, when they are there. `number_name` is what the operation calls the number of a page.
     """
     keys = (key,) if isinstance(key, str) else key
     found: dict[tuple[str, ...], JsonObject] = {}
@@ -52,6 +53,7 @@ async def all_items(
         # Pages may all be smaller than was asked for: one that is not full is not yet the last.
         total = _total_of(document)
         ended = len(page) < page_size and total is not None and len(found) >= total
+        ended = ended or (wanted is not None and len(found) >= wanted)
         if not page or ended or len(found) == before:
             break
     return list(found.values())

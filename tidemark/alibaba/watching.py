@@ -12,9 +12,8 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
@@ -31,7 +30,6 @@ BATCH = 100
 # A job that has stood in one status so long is settled: it is likely to stand there a while yet.
 _SETTLED_AFTER_S = 600.0
 _MOST_BATCHES = 5
-_FAR_BACK = timedelta(days=365)
 # Ids are asked for in lists with commas between them.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -166,7 +164,7 @@ class JobWatcher:
 
     async def _look(self, ids: list[str], workspace_id: str) -> None:
         try:
-            found = await self._listed(ids, workspace_id)
+            found = await self._dlc.jobs_by_id(ids, workspace_id=workspace_id)
         except InvalidRequestError as error:
             if len(ids) == 1:
                 self._tell(ids[0], error)
@@ -189,24 +187,6 @@ class JobWatcher:
                 self._failed([job_id], error)
             else:
                 self._tell(job_id, job)
-
-    async def _listed(self, ids: list[str], workspace_id: str) -> dict[str, Job]:
-        """The jobs that lists show, by id, with one call where all are on its page."""
-        since = datetime.fromtimestamp(self._clock.time(), UTC) - _FAR_BACK
-        # Without a workspace the service would show the default one only.
-        place: dict[str, Any] = {"from_all_workspaces": True, "show_own": True}
-        if workspace_id:
-            place = {"workspace_id": workspace_id}
-        found: dict[str, Job] = {}
-        for number in range(1, len(ids) + 1):
-            page = await self._dlc.list_jobs(
-                page_number=number, page_size=BATCH, since=since, job_ids=ids, **place
-            )
-            new = {job.job_id: job for job in page.jobs if job.job_id not in found}
-            found |= new
-            if not new or len(found) >= min(len(ids), page.total_count or len(ids)):
-                break
-        return found
 
     def _failed(self, ids: list[str], error: TidemarkError) -> None:
         if isinstance(error, AlibabaError) and error.retryable:
