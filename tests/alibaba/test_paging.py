@@ -15,7 +15,8 @@ from tidemark.alibaba.account import Account
 from tidemark.alibaba.channel import ChannelSettings
 from tidemark.alibaba.credentials import StaticCredentials
 from tidemark.alibaba.dlc import LIST_JOBS
-from tidemark.alibaba.paging import all_items
+from tidemark.alibaba.errors import AlibabaError
+from tidemark.alibaba.paging import MOST_PAGES, all_items
 from tidemark.simulator.clock import VirtualClock
 
 PAGE = 10
@@ -70,6 +71,14 @@ async def test_an_honest_count_saves_the_call_after_a_page_that_is_not_full(
 )
 async def test_a_count_that_is_wrong_or_none_ends_no_list_early(total: object) -> None:
     assert await found(Pages(23, total)) == 23
+
+
+async def test_a_list_that_does_not_end_is_refused_rather_than_cut() -> None:
+    pages = Pages(MOST_PAGES * PAGE + 1, None)
+    with pytest.raises(AlibabaError, match="does not end") as caught:
+        await found(pages)
+    assert "ListJobs" in str(caught.value)
+    assert pages.calls == MOST_PAGES
 
 
 @given(items=st.integers(0, 60), most=st.integers(1, PAGE))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from tidemark.alibaba.channel import Channel
+from tidemark.alibaba.errors import AlibabaError
 from tidemark.alibaba.operations import JsonObject, Operation, Parameter
 
 __all__ = ["all_items", "page_of"]
@@ -37,6 +38,7 @@ async def all_items(
     Ends at an empty page, at a page that brings nothing new, or at one that is not full once the
     service's total is reached: a total alone may be wrong; and, where no more than so many are
     `wanted`, when they are there. `number_name` is what the operation calls the number of a page.
+    Raises AlibabaError for a list that does not end within 1,000 pages.
     """
     keys = (key,) if isinstance(key, str) else key
     found: dict[tuple[str, ...], JsonObject] = {}
@@ -55,8 +57,12 @@ async def all_items(
         ended = len(page) < page_size and total is not None and len(found) >= total
         ended = ended or (wanted is not None and len(found) >= wanted)
         if not page or ended or len(found) == before:
-            break
-    return list(found.values())
+            return list(found.values())
+    raise AlibabaError(
+        f"the list does not end within {MOST_PAGES} pages of {page_size}",
+        operation.action,
+        "Narrow it down with filters",
+    )
 
 
 def _total_of(document: JsonObject) -> int | None:
