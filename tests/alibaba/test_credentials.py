@@ -6,7 +6,7 @@ import pytest
 from credential_builders import CANARIES, CLI, INI, KEY_ID, SECRET, TOKEN, chain, cli_file, keys_of
 
 from tidemark.alibaba.credential_sources import from_references
-from tidemark.alibaba.credentials import BearerKey, Credentials, StaticCredentials
+from tidemark.alibaba.credentials import BearerKey, StaticCredentials
 from tidemark.alibaba.errors import CredentialError
 
 ENVIRONMENT = {
@@ -255,7 +255,3 @@ def test_a_bearer_key_that_is_none_is_refused(value: str, said: str) -> None:
     assert said in caught.value.what
     assert caught.value.where == "DASHSCOPE_API_KEY"
     assert SECRET not in str(caught.value)
-
-
-def test_people_tell_keys_apart_by_a_part() -> None:
-    assert Credentials(KEY_ID, SECRET).fingerprint == "LTAI…d01"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidemark.alibaba.endpoints import Override, Product, endpoint_for, gateway_for
+from tidemark.alibaba.endpoints import Override, Product, endpoint_for
 from tidemark.errors import ConfigError
 
 CANARY = "canary-9f2c77d1"
@@ -83,8 +83,8 @@ def test_versions_are_those_of_the_services() -> None:
 
 
 def test_the_gateway_is_chosen_by_the_site_of_the_region() -> None:
-    assert gateway_for("cn-shanghai") == "https://api.aliyun.com"
-    assert gateway_for("ap-southeast-1") == "https://api.alibabacloud.com"
+    assert endpoint_for(Product.GATEWAY, "cn-shanghai") == "https://api.aliyun.com"
+    assert endpoint_for(Product.GATEWAY, "ap-southeast-1") == "https://api.alibabacloud.com"
     assert endpoint_for(Product.GATEWAY, "eu-central-1") == "https://api.alibabacloud.com"
 
 

@@ -36,7 +36,7 @@ from tidemark.authorization import Authorization, Creation, check_authorization
 from tidemark.clock import Clock, SystemClock
 from tidemark.errors import ConfigError
 
-__all__ = ["Channel", "ChannelSettings", "Target", "new_http_client"]
+__all__ = ["Channel", "ChannelSettings", "Target"]
 
 LOG = logging.getLogger("tidemark.alibaba")
 USER_AGENT = f"tidemark/{__version__}"
@@ -80,7 +80,7 @@ class Target:
         return f"{self.base_url}{self.path}{'?' if self.query else ''}{self.query}"
 
 
-def new_http_client(
+def _new_http_client(
     settings: ChannelSettings, transport: httpx.AsyncBaseTransport
 ) -> httpx.AsyncClient:
     """A client over the connections that all products of an account share."""
@@ -120,7 +120,7 @@ class Channel(ABC):
         self.clock: Clock = clock or SystemClock()
         self._draw = draw or random.Random()
         self._transport = transport or _network()
-        self.http = new_http_client(self.settings, self._transport)
+        self.http = _new_http_client(self.settings, self._transport)
         self._extensions = {"timeout": _timeout(self.settings).as_dict()}
         self._paces: dict[str, Pace] = {}
         self._skew_s = 0.0

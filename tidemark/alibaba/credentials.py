@@ -28,11 +28,6 @@ class Credentials:
     provider: str = "static_ak"
     origin: str = "given"
 
-    @property
-    def fingerprint(self) -> str:
-        """Enough of the key's id to tell two apart, for people: `LTAI…tor`."""
-        return f"{self.access_key_id[:4]}…{self.access_key_id[-3:]}"
-
 
 class CredentialSource(Protocol):
     """Where credentials come from; asked before every attempt at a call."""

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from tidemark.errors import ConfigError
 
-__all__ = ["Network", "Override", "Product", "endpoint_for", "gateway_for"]
+__all__ = ["Network", "Override", "Product", "endpoint_for"]
 
 Network = Literal["public", "vpc"]
 Override = str | Mapping[str, str] | None
@@ -188,11 +188,6 @@ def _check_spelling(region: str) -> None:
     near = difflib.get_close_matches(region, _ECS_REGIONS, n=1, cutoff=0.85)
     if near and region not in _ECS_REGIONS and letters(near[0]) != letters(region):
         raise ConfigError("is not the name of a region", "region", f"Did you mean {near[0]}?")
-
-
-def gateway_for(region: str) -> str:
-    """The base URL of the gateway: the Chinese site's for `cn-…`, else the international one."""
-    return f"https://{Product.GATEWAY.host(region)}"
 
 
 def _given(product: Product, override: Override) -> str | None:

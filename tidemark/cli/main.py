@@ -5,7 +5,6 @@ Exit status: 0 fine, 1 failed, 2 wrong use, 3 partial, 4 inconclusive.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -363,8 +362,3 @@ def _escape(error: TidemarkError) -> str:
 
     # What a server said may be in it, and is not to steer a terminal.
     return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in str(error)))
-
-
-def print_json(document: object) -> None:
-    """Print a document as indented JSON; times as ISO 8601."""
-    typer.echo(json.dumps(document, indent=2, default=str))

@@ -127,10 +127,6 @@ class JobLife:
         """The segments that have begun."""
         return [segment for segment in self.segments if segment.start_s <= now_s]
 
-    def next_change_s(self, now_s: float) -> float:
-        """When the present segment ends; infinite if never."""
-        return self.at(now_s).end_s
-
 
 @dataclass(slots=True)
 class _Path:
