@@ -349,7 +349,7 @@ def test_errors_travel_between_processes(error: Exception) -> None:
 
 
 def stand_ins() -> list[Any]:
-    class Named(Authorization.__base__):  # type: ignore[misc, name-defined]
+    class Named:
         __module__ = "tidemark.money.approval"
         __class__ = SimulatorAuthorization  # type: ignore[assignment]
 

@@ -8,7 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tidemark.simulator.pai.asked import Answer, Asked
 from tidemark.simulator.pai.json_text import json_value
+from tidemark.simulator.pai.seen import Seen
 
 DEEP = b'{"a":' * 900 + b"1" + b"}" * 900
 ADDRESS = "http://127.0.0.1:8080"
@@ -79,14 +81,19 @@ async def test_of_a_long_body_its_size_is_kept(start: Any) -> None:
     assert len(json.dumps(pai.simulator.requests())) < 1000
 
 
-async def test_of_very_much_the_oldest_is_forgotten(
-    start: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tidemark.simulator.pai.seen._MOST_BYTES", 1024 * 1024)
-    pai = start()
+def test_of_very_much_the_oldest_is_forgotten() -> None:
+    seen = Seen(most_bytes=1024 * 1024)
     for number in range(24):
-        await pai.create(DisplayName=f"bench-{number}", UserCommand="x" * 60_000)
-    names = [one["body"]["DisplayName"] for one in pai.simulator.requests()]
+        body = json.dumps({"DisplayName": f"bench-{number}", "UserCommand": "x" * 60_000}).encode()
+        seen.add(
+            Asked("POST", "/api/v1/jobs", "", {}, body),
+            Answer(200, b"{}", {}),
+            at_s=0.0,
+            action="CreateJob",
+            region="cn-hangzhou",
+            signed=True,
+        )
+    names = [one["body"]["DisplayName"] for one in seen.as_list()]
     assert names[-1] == "bench-23"
     assert "bench-0" not in names
     assert 10 < len(names) < 24

@@ -14,21 +14,22 @@ from tidemark.simulator.pai.masking import masked
 __all__ = ["Seen"]
 
 _MOST = 5000
-_MOST_BYTES = 32 * 1024 * 1024
+MOST_BYTES = 32 * 1024 * 1024
 _MOST_BODY_BYTES = 64 * 1024
 
 
 class Seen:
-    """The last calls, oldest first: 5,000 of them and 32 MiB at most.
+    """The last calls, oldest first: at most 5,000 of them and `most_bytes` as text.
 
     Of a body above 64 KiB only its size is kept, and so of the body of a call whose signature did
     not hold or was not looked at.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, most_bytes: int = MOST_BYTES) -> None:
         # As text: what it takes is known, where objects made of it take many times as much.
         self._calls: deque[bytes] = deque()
         self._held_bytes = 0
+        self._most_bytes = most_bytes
 
     def add(
         self,
@@ -55,7 +56,7 @@ class Seen:
         }
         self._calls.append(json.dumps(call).encode())
         self._held_bytes += len(self._calls[-1])
-        while len(self._calls) > _MOST or self._held_bytes > _MOST_BYTES:
+        while len(self._calls) > _MOST or self._held_bytes > self._most_bytes:
             self._held_bytes -= len(self._calls.popleft())
 
     def as_list(self) -> list[dict[str, Any]]:
