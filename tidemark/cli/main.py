@@ -333,6 +333,19 @@ def simulate_pai(context: typer.Context) -> None:
     os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.pai.server", *context.args])
 
 
+@simulate.command(
+    "oss",
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "help_option_names": [],
+    },
+)
+def simulate_oss(context: typer.Context) -> None:
+    """Alibaba Cloud OSS with buckets in memory and faults on request (--help for its options)."""
+    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.oss.server", *context.args])
+
+
 @simulate.command("tokenizer")
 def simulate_tokenizer(
     directory: Annotated[Path, typer.Argument(help="Where to write it.")],
