@@ -29,9 +29,9 @@ from tidemark.results.layout import attempt_id
 from tidemark.results.proof import measured_metrics, proved_row
 from tidemark.results.record import record_of
 from tidemark.results.rows import run_row
-from tidemark.results.store import Attempt, Store, StoredAttempt, open_store
+from tidemark.results.store import Attempt, open_store
 
-__all__ = ["Shape", "build"]
+__all__ = ["Shape", "build", "run_of", "sample_attempts"]
 
 SCENARIOS = ("D(128,64)", "D(512,128)", "N(480,240)/(300,150)", "U(64,512)/(32,256)", "D(64,256)")
 LEVELS = (1, 2, 4, 8, 16, 32, 64, 128)
@@ -70,8 +70,14 @@ def _shares(uri: str, shape: Shape) -> Iterator[tuple[str, int, int, int]]:
         yield uri, number, min(whole, shape.cells - number * whole), shape.requests
 
 
-def _put_run(uri: str, number: int, count: int, requests: int) -> int:
-    store = open_store(uri)
+def sample_attempts(requests: int) -> tuple[RunContext, list[Attempt]]:
+    """A run, and what is to be kept of each of its cells."""
+    run, generator = run_of(0, requests), np.random.default_rng(0)
+    return run, [_attempt(run, cell, requests, generator) for cell in cells(run.plan)]
+
+
+def run_of(number: int, requests: int) -> RunContext:
+    """The run of one night."""
     plan = SweepPlan.model_validate(
         {
             "name": "nightly",
@@ -85,7 +91,7 @@ def _put_run(uri: str, number: int, count: int, requests: int) -> int:
     )
     created_at = BEGAN + timedelta(days=number)
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{number:08x}"
-    run = RunContext(
+    return RunContext(
         run_id=run_id,
         round=f"{created_at:%Y-%m-%d}",
         plan=plan,
@@ -95,24 +101,29 @@ def _put_run(uri: str, number: int, count: int, requests: int) -> int:
         requested_by="benchmark",
         reproduce=f"tidemark sweep run:{run_id}",
     )
-    generator = np.random.default_rng(number)
-    kept = [_put_cell(store, run, cell, requests, generator) for cell in cells(plan)[:count]]
+
+
+def _put_run(uri: str, number: int, count: int, requests: int) -> int:
+    store = open_store(uri)
+    run, generator = run_of(number, requests), np.random.default_rng(number)
+    kept = [
+        store.put_cell(_attempt(run, cell, requests, generator)) for cell in cells(run.plan)[:count]
+    ]
     rows = [stored.row for stored in kept]
     outcome = RunOutcome(
         outcome="partial",
         exit_status=3,
-        started_at=created_at,
-        finished_at=created_at + timedelta(hours=2),
-        cells_planned=len(cells(plan)),
+        started_at=run.created_at,
+        finished_at=run.created_at + timedelta(hours=2),
+        cells_planned=len(cells(run.plan)),
     )
     part = store.put_run(run_row(run, outcome, rows))
-    store.put_manifest(run_id, run_part=part, cell_parts=[stored.cell_part for stored in kept])
+    parts = [stored.cell_part for stored in kept]
+    store.put_manifest(run.run_id, run_part=part, cell_parts=parts)
     return count
 
 
-def _put_cell(
-    store: Store, run: RunContext, cell: Cell, requests: int, generator: np.random.Generator
-) -> StoredAttempt:
+def _attempt(run: RunContext, cell: Cell, requests: int, generator: np.random.Generator) -> Attempt:
     events = _events(cell.concurrency, requests, generator)
     files = {
         "events.jsonl": "".join(json.dumps(event) + "\n" for event in events).encode(),
@@ -143,9 +154,12 @@ def _put_cell(
     )
     metrics = measured_metrics(run, raw)
     row = proved_row(run, attempt, raw, metrics, _floor(cell, generator))
-    record = record_of(run, attempt)
-    return store.put_cell(
-        Attempt(row=row, requests=raw.rows, raw_files=files, raw_context=context, record=record)
+    return Attempt(
+        row=row,
+        requests=raw.rows,
+        raw_files=files,
+        raw_context=context,
+        record=record_of(run, attempt),
     )
 
 

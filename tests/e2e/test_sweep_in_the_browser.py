@@ -136,6 +136,43 @@ def test_a_dry_run_shows_what_a_run_would_do(
     assert not list(installation.results.rglob("*.parquet"))
 
 
+def test_a_store_saved_by_its_form_is_the_one_that_a_run_uses(
+    page: Page,
+    shot: Shot,
+    installation: Installation,
+    saved_endpoint: tuple[str, str],
+    tokenizer: Path,
+) -> None:
+    mount = installation.home / "mounted-claim"
+    mount.mkdir()
+    page.goto(f"{installation.url}/v2/blocks/catalog/result-store/create")
+    text(page, "Location").fill("pvc://claim/nightly")
+    group(page, "A persistent volume claim (Optional)").get_by_role("tab", name="On").click()
+    text(page, "Mount path (Optional)").fill(str(mount))
+    page.get_by_label("Name", exact=True).first.fill("my-claim")
+    shot("12_store_form", 1600)
+    page.get_by_role("button", name="Save").click()
+    page.wait_for_timeout(1500)
+    shot("13_store_saved")
+
+    open_form(page, installation)
+    fill_plan(page, tokenizer, [1], 8, "40")
+    choose_endpoint(page, saved_endpoint[0])
+    store = group(page, "result_store (Optional)")
+    store.get_by_role("tab", name="ResultStore").click()
+    store.get_by_label("Select a block").click()
+    page.get_by_role("option", name="my-claim").click()
+    text(page, "dry_run (Optional)").click()
+    run_id = submit(page, installation)
+    assert finished(installation, run_id, 90) == "COMPLETED"
+    artifact = installation.artifact(run_id, "sweep-plan")
+    assert artifact is not None
+    assert "pvc://claim/nightly" in artifact["data"]
+    # The store was written to, read and cleaned where the form said it is mounted.
+    assert (mount / "nightly" / "probes").is_dir()
+    assert not list(mount.rglob("*.txt"))
+
+
 def start_sweep(
     page: Page, installation: Installation, endpoint: str, tokenizer: Path, **plan: Any
 ) -> str:
