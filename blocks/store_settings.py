@@ -41,8 +41,7 @@ def settings_field(scheme: str) -> Any:
     return Field(
         default=None,
         title=title,
-        description=f"How to use {title}. Only with {scheme}://; left out, all is as the "
-        "environment of the run has it.",
+        description=f"For {scheme}:// only. Left out, all is as the environment of the run has it.",
     )
 
 

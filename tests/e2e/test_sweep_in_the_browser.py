@@ -147,7 +147,7 @@ def test_a_store_saved_by_its_form_is_the_one_that_a_run_uses(
     mount.mkdir()
     page.goto(f"{installation.url}/v2/blocks/catalog/result-store/create")
     text(page, "Location").fill("pvc://claim/nightly")
-    group(page, "A persistent volume claim (Optional)").get_by_role("tab", name="On").click()
+    group(page, "Persistent volume claim (Optional)").get_by_role("tab", name="On").click()
     text(page, "Mount path (Optional)").fill(str(mount))
     page.get_by_label("Name", exact=True).first.fill("my-claim")
     shot("12_store_form", 1600)

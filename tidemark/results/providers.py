@@ -30,7 +30,7 @@ class Provider:
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
     "file": Provider(
-        title="A folder",
+        title="Folder",
         opened_by="tidemark.results.files:LocalFiles",
         exclusive_create="hard link to a finished file, else renameat2 with RENAME_NOREPLACE",
         encryption="that of the disk",
@@ -82,7 +82,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         weaker="replacing a file is removing and writing it, so that a reader may find none",
     ),
     "pvc": Provider(
-        title="A persistent volume claim",
+        title="Persistent volume claim",
         opened_by="tidemark.results.pvc:PvcFiles",
         exclusive_create="as in a folder",
         encryption="that of the volume's storage class",
