@@ -96,6 +96,9 @@ async def test_another_scenario_is_in_force_at_once(start: Any) -> None:
     answer = await ask(pai, "scenario", "calls: [{then: {throtle: {}}}]")
     assert answer.status_code == 400
     assert "Did you mean throttle?" in answer.json()["Message"]
+    answer = await ask(pai, "scenario", "calls: [{when: {action: listjobs}, then: {html: 502}}]")
+    assert answer.status_code == 400
+    assert "Did you mean ListJobs?" in answer.json()["Message"]
     assert (await ask(pai, "scenario")).json() == rules
 
 

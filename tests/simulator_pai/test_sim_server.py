@@ -22,6 +22,7 @@ from pai_calls import Pai
 from tidemark.errors import ConfigError
 from tidemark.simulator.clock import ScaledClock
 from tidemark.simulator.pai.process import pai_process
+from tidemark.simulator.pai.scenario import Scenario
 from tidemark.simulator.pai.server import main, parser
 from tidemark.simulator.process import SimulatorProcess
 
@@ -172,12 +173,14 @@ def test_it_ends_with_its_parent() -> None:
         (["--account", "LTAIsecond"], "ID:VARIABLE"),
         (["--account", "LTAIsecond:NO_SUCH_VARIABLE"], "NO_SUCH_VARIABLE is not set"),
         (["--scenario", "/nowhere/rules.yaml"], "cannot be read"),
+        (["--port", "99999"], "--port 99999"),
+        (["--port", "-1"], "--port -1"),
     ],
 )
 def test_what_it_does_not_start_with(
     options: list[str], says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(options) == 2
+    assert main(["--max-seconds", "1", *options]) == 2
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.startswith("error: ")
@@ -194,6 +197,17 @@ def test_a_scenario_that_makes_no_sense_stops_the_start(tmp_path: Path) -> None:
         pass
 
 
+def test_an_operation_that_is_none_stops_the_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("calls: [{when: {action: CreatJob}, then: {html: 502}}]")
+    assert main(["--scenario", str(rules), "--max-seconds", "1"]) == 2
+    said = capsys.readouterr().err
+    assert "calls[0].when.action: CreatJob" in said
+    assert "Did you mean CreateJob?" in said
+
+
 def test_a_port_that_is_taken(server: SimulatorProcess, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--port", str(server.port)]) == 2
     assert "--port 0" in capsys.readouterr().err
@@ -204,3 +218,6 @@ def test_help_explains_every_option() -> None:
     for action in parser()._actions:
         assert action.help
         assert action.option_strings[-1] in text
+    assert text.startswith("usage: tidemark simulate pai ")
+    for key in Scenario.model_fields:
+        assert key in text

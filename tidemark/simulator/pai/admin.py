@@ -78,9 +78,9 @@ class Admin:
     def _play(self, asked: Asked) -> Mapping[str, Any]:
         try:
             scenario = scenario_from_text(asked.body.decode("utf-8", "replace"), "the scenario")
+            self._simulator.play(scenario)
         except ConfigError as error:
             refuse(400, "InvalidScenario", str(error))
-        self._simulator.play(scenario)
         return {name: len(getattr(scenario, name)) for name in ("calls", "jobs", "tasks", "prices")}
 
     def _clock(self) -> Mapping[str, Any]:

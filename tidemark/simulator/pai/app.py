@@ -26,7 +26,7 @@ from tidemark.simulator.pai.ecs import EcsPrices
 from tidemark.simulator.pai.execute import Commands
 from tidemark.simulator.pai.products import services
 from tidemark.simulator.pai.router import Router
-from tidemark.simulator.pai.rules import Rules
+from tidemark.simulator.pai.rules import Rules, check_actions
 from tidemark.simulator.pai.scenario import CallEffect, Scenario
 from tidemark.simulator.pai.seen import Seen
 from tidemark.simulator.pai.signatures import Signatures
@@ -46,7 +46,8 @@ class PaiSimulator:
     sorts_specs: let ListEcsSpecs sort by CPU and GPU. products: what makes the other services,
     `partial(services, workspaces=…)` for other ones. any_host: answer to whatever Host a call
     names. `app` is the ASGI application.
-    Raises ConfigError when commands cannot run by this clock.
+    Raises ConfigError when commands cannot run by this clock, and for a rule of the scenario for
+    an operation that there is none.
     """
 
     def __init__(
@@ -88,7 +89,10 @@ class PaiSimulator:
             *products(self.world, self.clock, self.dlc, bill=self._bill),
         ]
         self._script_products()
-        self._router = Router(route for service in self.services for route in service.routes())
+        routes = [route for service in self.services for route in service.routes()]
+        self._actions = {route.action for route in routes}
+        check_actions(self.scenario, self._actions)
+        self._router = Router(routes)
         self.app = Application(self)
 
     def transport(self) -> SimulatorTransport:
@@ -102,7 +106,8 @@ class PaiSimulator:
 
     def play(self, scenario: Scenario) -> None:
         """Put other rules in force, with fresh counts. Jobs and tasks keep the life they were
-        given."""
+        given. Raises ConfigError for a rule of an operation that there is none."""
+        check_actions(scenario, self._actions)
         self._rules = Rules(scenario)
         self._script_products()
 

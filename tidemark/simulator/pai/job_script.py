@@ -26,7 +26,11 @@ PullError = Literal[
 
 
 def _never(value: Any) -> Any:
-    return math.inf if value == "never" else value
+    if value == "never":
+        return math.inf
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError("must be a number of seconds without quotes, or never")
+    return value
 
 
 Seconds = Annotated[float, Field(ge=0), BeforeValidator(_never)]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Collection
 from fnmatch import fnmatchcase
 
+from tidemark.errors import ConfigError
+from tidemark.plan.problems import did_you_mean
 from tidemark.simulator.pai.job_script import JobScript
 from tidemark.simulator.pai.scenario import (
     CallEffect,
@@ -15,7 +18,19 @@ from tidemark.simulator.pai.scenario import (
     Scenario,
 )
 
-__all__ = ["Rules"]
+__all__ = ["Rules", "check_actions"]
+
+
+def check_actions(scenario: Scenario, actions: Collection[str]) -> None:
+    """See that every rule for calls can apply to one of these operations. Raises ConfigError."""
+    for index, rule in enumerate(scenario.calls):
+        pattern = rule.when.action
+        if not any(fnmatchcase(action, pattern) for action in actions):
+            raise ConfigError(
+                "no operation is called so",
+                f"calls[{index}].when.action: {pattern}",
+                did_you_mean(pattern, sorted(actions)),
+            )
 
 
 class _Counted:

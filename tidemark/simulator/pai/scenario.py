@@ -52,6 +52,7 @@ _YEAR_S = 366 * 86400.0
 _MOST_CHARACTERS = 1024 * 1024
 # Far more than any number or date in a scenario has; what is read from longer ones takes long.
 _MOST_OF_A_NUMBER = 40
+_NO_MAPPING = ("dict_type", "model_type", "model_attributes_type")
 
 
 class CallMatch(BaseModel):
@@ -247,6 +248,11 @@ def _config_error(detail: ErrorDetails, source: str) -> ConfigError:
         )
     if detail["type"] == "missing":
         return ConfigError("is missing", place, "Add it")
+    if detail["type"] in _NO_MAPPING:
+        keys = ", ".join(_model_at(location).model_fields)
+        return ConfigError("is not a mapping", place, f"Write {keys}, or some of them, below it")
+    if detail["type"] == "tuple_type":
+        return ConfigError("is not a list", place, "Write each entry after a dash")
     message = detail["msg"].removeprefix("Value error, ")
     return ConfigError(message[:1].lower() + message[1:], place, "Correct it")
 

@@ -1,6 +1,6 @@
 """The simulated cloud on a port of this machine.
 
-    python -m tidemark.simulator.pai.server --port 8080 --speed 60 --scenario night.yaml
+    tidemark simulate pai --port 8080 --speed 60 --scenario night.yaml
 
 prints one JSON line {"url", "port", "pid"} when it is ready, and serves until SIGTERM, SIGINT,
 --max-seconds or the end of --parent-pid. Point an SDK at it with Config(endpoint="127.0.0.1:8080",
@@ -29,18 +29,19 @@ from tidemark.errors import ConfigError, TidemarkError
 from tidemark.simulator.clock import ScaledClock
 from tidemark.simulator.pai.accounts import API_KEY, SIMULATOR, Account
 from tidemark.simulator.pai.app import PaiSimulator
-from tidemark.simulator.pai.scenario import load_scenario
+from tidemark.simulator.pai.scenario import Scenario, load_scenario
 
 __all__ = ["main", "parser", "serve"]
 
 _LOOK_S = 0.2
+_HIGHEST_PORT = 65535
 _BEYOND = "--reachable-from-other-machines"
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     result = argparse.ArgumentParser(
-        prog="python -m tidemark.simulator.pai.server",
+        prog="tidemark simulate pai",
         description="PAI-DLC, EAS, AIWorkSpace, PaiStudio and ECS prices, simulated. Nothing is "
         "billed. Prints one JSON line {url, port, pid} when it is ready.",
         epilog="Access key: LTAIsimulator / simulator-secret, and the API key sk-simulator, both "
@@ -53,7 +54,13 @@ def parser() -> argparse.ArgumentParser:
     add("--host", default="127.0.0.1", help="where to listen")
     add("--port", type=int, default=0, help="0 lets the system choose")
     add("--speed", type=float, default=60.0, help="simulated seconds in each second")
-    add("--scenario", type=Path, help="what goes wrong: a YAML or JSON file")
+    add(
+        "--scenario",
+        type=Path,
+        help="what goes wrong: a YAML or JSON file whose top-level keys are some of "
+        f"{', '.join(Scenario.model_fields)}. README.md has an example; what each key means tells "
+        "python -m pydoc tidemark.simulator.pai.scenario",
+    )
     add(
         "--execute",
         action="store_true",
@@ -169,6 +176,10 @@ def _check(given: argparse.Namespace) -> None:
             "anybody who reaches the simulator could run commands here, as its key is published",
             f"--execute {_BEYOND}",
             "Give an access key of your own with --account",
+        )
+    if not 0 <= given.port <= _HIGHEST_PORT:
+        raise ConfigError(
+            "is no port", f"--port {given.port}", f"Give 0 to {_HIGHEST_PORT}; 0 is any free one"
         )
     for option, value in (("--speed", given.speed), ("--max-seconds", given.max_seconds)):
         if not (math.isfinite(value) and value > 0):
