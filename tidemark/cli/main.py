@@ -15,6 +15,7 @@ from rich.console import Console
 
 from tidemark import __version__
 from tidemark.cli.eas import eas
+from tidemark.cli.imports import import_command
 from tidemark.cli.pai import pai
 from tidemark.cli.stores import stores
 from tidemark.config import load_config
@@ -39,6 +40,7 @@ app.add_typer(simulate, name="simulate")
 app.add_typer(stores, name="store")
 app.add_typer(pai, name="pai")
 app.add_typer(eas, name="eas")
+app.command("import")(import_command)
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]

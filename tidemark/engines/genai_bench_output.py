@@ -27,27 +27,30 @@ from tidemark.results.requests import (
     Window,
 )
 
-__all__ = ["read_pass", "read_run_file"]
+__all__ = ["SCALES", "read_pass", "read_run_file", "run_document"]
 
 LARGEST_COUNT = 2**53
 LEAST_PATIENCE_S = 5.0
 PATIENCE = 5.0
 """So many times as silent as the longest answer of the cell took: nobody waits for that."""
 MESSAGE_LIMIT = 500
-_SCALES = {"s": 1.0, "ms": 1e-3}
+SCALES = {"s": 1.0, "ms": 1e-3}
+"""Seconds in each unit that the engine can be told to write times in."""
 
 
 def read_pass(files: Mapping[str, bytes], context: Mapping[str, Any]) -> CellRaw:
     """Read one pass: `events.jsonl` for the requests, `run.json` for the engine's claims.
 
     With no events (the engine was run without the launcher) the rows are those of `run.json`
-    and carry no time. Raises EngineError for files that are not the engine's.
+    and carry no time; `time_unit` in the context, where it was proved from them, is believed over
+    what the file says. Raises EngineError for files that are not the engine's.
     """
     claims: dict[str, Any] = {}
     unit, notes = "s", list(context.get("notes") or ())
     individual: list[Any] = []
     if "run.json" in files:
         individual, claims, unit = _run_file(files["run.json"])
+        unit = context.get("time_unit", unit)
     failure = None
     if context.get("failure"):
         failure = Failure(**context["failure"])
@@ -115,20 +118,31 @@ def read_run_file(
     return list(_untimed_rows(individual, unit)), claims, unit
 
 
-def _run_file(content: bytes) -> tuple[list[Any], dict[str, Any], str]:
-    """The engine's own entries, its aggregates, and the unit of the times in both."""
+def run_document(content: bytes) -> dict[str, Any]:
+    """The JSON of a run file: its aggregates, its requests, the unit it claims.
+
+    Raises EngineError when it is no run file; what its requests hold is not looked at.
+    """
     try:
-        document = _from_json(content)
-        aggregated = document["aggregated_metrics"]
-        individual = list(document["individual_request_metrics"])
-        unit = document.get("_time_unit", "s")
-        _SCALES[unit]
-    except (ValueError, KeyError, TypeError) as error:
+        document: dict[str, Any] = _from_json(content)
+        if not isinstance(document["aggregated_metrics"], dict):
+            raise TypeError("aggregated_metrics is no object")
+        if not isinstance(document["individual_request_metrics"], list):
+            raise TypeError("individual_request_metrics is no list")
+        SCALES[document.get("_time_unit", "s")]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise EngineError(
             f"not a genai-bench run file ({type(error).__name__}: {error})",
             "run.json",
             "Expected an object with aggregated_metrics, individual_request_metrics, _time_unit",
         ) from error
+    return document
+
+
+def _run_file(content: bytes) -> tuple[list[Any], dict[str, Any], str]:
+    """The engine's own entries, its aggregates, and the unit of the times in both."""
+    document = run_document(content)
+    aggregated = document["aggregated_metrics"]
     claims: dict[str, Any] = {
         key: value for key, value in aggregated.items() if not isinstance(value, dict | list)
     }
@@ -137,11 +151,12 @@ def _run_file(content: bytes) -> tuple[list[Any], dict[str, Any], str]:
             claims[f"{metric}_{statistic}"] = value
     for code, count in (aggregated.get("error_codes_frequency") or {}).items():
         claims[f"errors_{code}"] = count
-    return individual, claims, unit
+    individual: list[Any] = document["individual_request_metrics"]
+    return individual, claims, document.get("_time_unit", "s")
 
 
 def _untimed_rows(individual: Sequence[Any], unit: str) -> tuple[RequestRow, ...]:
-    scale = _SCALES[unit]
+    scale = SCALES[unit]
     return tuple(_untimed_row(index, item, scale) for index, item in enumerate(individual))
 
 
