@@ -76,8 +76,13 @@ def test_a_difference_is_told_with_part_column_and_both_values(
         (("verify", "nowhere"), 4, "nothing could be verified"),
         (("verify", "results", "--run", "1999"), 2, "no run begins so"),
         (("verify", "results", "--jobs", "0"), 2, "--jobs"),
-        (("verify", "oss://bucket/x"), 1, "cannot be written by this version"),
+        (("verify", "s3://B/x"), 1, "the bucket name 'B' is not one"),
         (("store", "ls", "nowhere"), 1, "holds nothing"),
+        (("store", "check", "nowhere"), 1, "holds nothing"),
+        (("store", "check", "result"), 1, "Did you mean"),
+        (("store", "compact", "nowhere"), 1, "holds nothing"),
+        (("store", "copy", "nowhere", "other"), 1, "holds nothing"),
+        (("store", "copy", "results", "results/copy"), 2, "lies in the other"),
     ],
 )
 def test_what_cannot_be_verified_is_said(

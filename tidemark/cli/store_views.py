@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -16,9 +18,11 @@ from tidemark.cli.verify import print_findings
 from tidemark.errors import StoreError
 from tidemark.results.files import sizes
 from tidemark.results.finding import by_weight
+from tidemark.results.locations import FileLocation, Location
 from tidemark.results.overview import (
     Overview,
     Unjudged,
+    compaction_leftovers,
     look_at,
     manifest_problems,
     unfinished_files,
@@ -26,15 +30,36 @@ from tidemark.results.overview import (
 )
 from tidemark.results.store import Store
 
-__all__ = ["check_store", "show_store"]
+__all__ = ["check_store", "demand_something", "show_store"]
+
+
+def demand_something(store: Store) -> dict[str, int]:
+    """The size in bytes of each file of a store by path. Raises StoreError if it has none."""
+    listed = sizes(store.files)
+    if not listed:
+        raise StoreError("holds nothing", store.uri, _remedy(store.location))
+    return listed
+
+
+def _remedy(location: Location) -> str:
+    """What to do about a store that holds nothing: it may be another folder's name, mistyped."""
+    if isinstance(location, FileLocation):
+        folder = Path(location.path).expanduser().absolute()
+        try:
+            names = [beside.name for beside in folder.parent.iterdir() if beside.is_dir()]
+        except OSError:
+            return f"Check the address of the store: there is no folder {folder.parent}"
+        near = [name for name in names if name != folder.name]
+        for name in difflib.get_close_matches(folder.name, near, n=1):
+            return f"Did you mean {folder.parent / name}?"
+    return "Check the address of the store"
 
 
 def show_store(store: Store, *, as_json: bool) -> None:
     """Print runs, cells by model and date, unjudged attempts, and sizes."""
+    listed = demand_something(store)
     runs = finished_runs(store)
-    overview = look_at(sizes(store.files))
-    if not overview.files:
-        raise StoreError("holds nothing", store.uri, "Check the address of the store")
+    overview = look_at(listed, store.compacted.catalog())
     unjudged = [
         unjudged_of(cell_id, attempt, store.files.read(f"raw/{cell_id}/{attempt}/attempt.json"))
         for cell_id, attempt in overview.unjudged
@@ -65,6 +90,9 @@ def _print(
         advice = f"run again in round {one.round} to judge it" if one.round else "its round is lost"
         words = f"{one.folder}: measured, not judged: {advice}"
         console.print(Text(words), soft_wrap=True)
+    if overview.generation:
+        words = f"{overview.compacted} cells are compacted into {overview.large_parts} large parts"
+        console.print(f"{words} (generation {overview.generation})")
     for folder, count in overview.files.items():
         console.print(Text(_room(folder, overview.size_bytes[folder], count)))
     total = sum(overview.size_bytes.values())
@@ -72,7 +100,7 @@ def _print(
 
 
 def _room(folder: str, size_bytes: int, files: int) -> str:
-    return f"{folder:<10} {decimal(size_bytes):>10} in {files} files"
+    return f"{folder:<11} {decimal(size_bytes):>10} in {files} files"
 
 
 def _runs_table(runs: list[dict[str, Any]]) -> Table:
@@ -99,10 +127,18 @@ def _table(*headings: str) -> Table:
 
 def check_store(store: Store, *, as_json: bool) -> int:
     """Print what is torn, half-written or named and not there; returns the exit status."""
+    demand_something(store)
     manifests = {path: store.files.read(path) for path in store.files.list("manifests")}
     torn = store.torn()
     listed = sizes(store.files)
-    found = by_weight([*unfinished_files(listed, torn), *manifest_problems(manifests, listed)])
+    catalog = store.compacted.catalog()
+    found = by_weight(
+        [
+            *unfinished_files(listed, catalog, torn),
+            *compaction_leftovers(listed, catalog),
+            *manifest_problems(manifests, (*listed, *catalog.places)),
+        ]
+    )
     wrong = sum(one.level == "wrong" for one in found)
     status = 1 if wrong else 0
     if as_json:

@@ -90,6 +90,54 @@ def check(store: Where = None, as_json: AsJson = False) -> None:
     raise typer.Exit(check_store(opened(uri), as_json=as_json))
 
 
+@stores.command("compact")
+def compact(
+    store: Where = None,
+    older_than: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="DAYS",
+            help="Take also attempts of runs that never finished, once they are as old.",
+        ),
+    ] = 30,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make many small parts into few large ones; every command answers as before.
+
+    It may be ended at any instant, and done again. Readers of whole folders see rows twice between
+    the writing of large parts and the removal of small ones: drop duplicates by cell_id,
+    attempt_id and, of requests, request_idx. Exit status: 3 if some parts were left as they are.
+    """
+    from tidemark.cli.store_upkeep import compact_parts
+
+    found = opened(store or load_config(os.environ, Path.cwd()).store)
+    raise typer.Exit(
+        compact_parts(found, older_than_days=older_than, dry_run=dry_run, as_json=as_json)
+    )
+
+
+@stores.command("copy")
+def copy(
+    source: Annotated[str, typer.Argument(help="The store to copy: a path, file:// or s3://.")],
+    destination: Annotated[str, typer.Argument(help="The store to copy it into.")],
+    as_json: AsJson = False,
+) -> None:
+    """Copy all results of a store into another one; what is there already stays as it is.
+
+    Each file is read back and compared. It may be ended at any instant, and done again. Exit
+    status: 3 if some files were left, such as those that are there with other bytes.
+    """
+    from rich.console import Console
+
+    from tidemark.cli.store_upkeep import copy_results
+
+    status = copy_results(opened(source), opened(destination), as_json=as_json)
+    say_what_waits(source, Console(stderr=True, highlight=False))
+    raise typer.Exit(status)
+
+
 @stores.command("send")
 def send(
     store: Annotated[

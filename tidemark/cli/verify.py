@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
+from tidemark.cli.progress import progress
 from tidemark.cli.stores import opened
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.genai_bench_output import read_pass
@@ -28,13 +26,11 @@ READERS_OF_ENGINES: Final[Readers] = {GenaiBench.name: read_pass}
 
 TONES: Final = {"wrong": "bold red", "unverified": "yellow", "rules": "cyan", "note": "dim"}
 LISTED: Final = {"wrong": 100, "unverified": 20, "rules": 20, "note": 10}
-PLAIN_LINES: Final = 10
-"""So many lines of progress at most, where there is no terminal for a bar."""
 
 
 def verify_store(uri: str, *, run: str | None, as_json: bool, jobs: int | None) -> int:
     """Verify a store, print what was found, and return the exit status."""
-    with _progress() as on_progress:
+    with progress("verifying", "verified", "attempts") as on_progress:
         done = verify(
             partial(opened, uri),
             READERS_OF_ENGINES,
@@ -98,30 +94,3 @@ def _summary(done: Verification) -> Iterator[str]:
 def _printable(text: str) -> str:
     """What a server or a file said, without what steers a terminal."""
     return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar on a terminal, else a line now and then; on standard error, beside what is found."""
-    console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
-        columns = (
-            TextColumn("verifying"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    said = 0
-
-    def say(done: int, total: int) -> None:
-        nonlocal said
-        tenth = done * PLAIN_LINES // total
-        if tenth > said:
-            said = tenth
-            print(f"verified {done} of {total} attempts", file=sys.stderr, flush=True)
-
-    yield say

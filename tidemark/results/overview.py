@@ -11,13 +11,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tidemark.results.catalog import Catalog
 from tidemark.results.finding import Finding
 from tidemark.results.inventory import Torn
-from tidemark.results.layout import ATTEMPT_FILE, PartName
+from tidemark.results.layout import ATTEMPT_FILE, GENERATIONS, PartName, generation_number
 
 __all__ = [
     "Overview",
     "Unjudged",
+    "compaction_leftovers",
     "look_at",
     "manifest_problems",
     "unfinished_files",
@@ -49,13 +51,18 @@ class Overview:
     """What is in a store.
 
     `cells` counts complete cells by model and date, `files` and `size_bytes` are by top folder,
-    `unjudged` holds `(cell_id, attempt_id)`.
+    `unjudged` holds `(cell_id, attempt_id)`. `generation` is the number of the newest one, 0 in a
+    store that was never compacted; `large_parts` count in it, with the cells of `compacted`
+    attempts.
     """
 
     cells: Mapping[tuple[str | None, str], int]
     files: Mapping[str, int]
     size_bytes: Mapping[str, int]
     unjudged: tuple[tuple[str, str], ...]
+    generation: int = 0
+    large_parts: int = 0
+    compacted: int = 0
 
     def document(self) -> dict[str, Any]:
         """The overview as JSON values."""
@@ -66,12 +73,16 @@ class Overview:
             ],
             "files": dict(self.files),
             "size_bytes": dict(self.size_bytes),
+            "generation": self.generation,
+            "large_parts": self.large_parts,
+            "compacted_cells": self.compacted,
         }
 
 
-def look_at(sizes: Mapping[str, int]) -> Overview:
-    """The overview of a store, from the size in bytes of each of its files by path."""
-    parts = {path: PartName.parse(path) for path in sizes}
+def look_at(sizes: Mapping[str, int], catalog: Catalog) -> Overview:
+    """The overview of a store, from the size in bytes of each of its files by path, and its
+    catalog."""
+    parts = {path: PartName.parse(path) for path in (*sizes, *catalog.places)}
     cells = {(p.cell_id, p.attempt_id): p for p in parts.values() if p and p.table == "cells"}
     requests = {(p.cell_id, p.attempt_id) for p in parts.values() if p and p.table == "requests"}
     counted = Counter((part.model, part.date) for key, part in cells.items() if key in requests)
@@ -91,6 +102,9 @@ def look_at(sizes: Mapping[str, int]) -> Overview:
         files=dict(sorted(files.items())),
         size_bytes=dict(sorted(size_bytes.items())),
         unjudged=tuple(sorted(measured - set(cells))),
+        generation=catalog.number,
+        large_parts=len(catalog.parts),
+        compacted=sum(path.startswith("cells/") for path in catalog.places),
     )
 
 
@@ -124,10 +138,26 @@ def manifest_problems(manifests: Mapping[str, bytes], present: Iterable[str]) ->
     return found
 
 
-def unfinished_files(sizes: Mapping[str, int], torn: Iterable[Torn]) -> list[Finding]:
+def compaction_leftovers(sizes: Mapping[str, int], catalog: Catalog) -> list[Finding]:
+    """What compactions that were stopped left; no reader of ours sees it."""
+    replaced, dead, unnamed = catalog.leftovers(sizes)
+    reasons = (
+        (replaced, "its rows are in a large part too: plain readers see them twice"),
+        (dead, "a large part that does not count: plain readers see its rows twice"),
+        (unnamed, "a large part that no generation names: being written, or its writer stopped"),
+    )
+    remedy = "tidemark store compact removes it"
+    return [
+        Finding("leftover", path, what, remedy=remedy) for paths, what in reasons for path in paths
+    ]
+
+
+def unfinished_files(
+    sizes: Mapping[str, int], catalog: Catalog, torn: Iterable[Torn]
+) -> list[Finding]:
     """What writers that were stopped left: half-written files, runs without a manifest, cells
     without requests; and parts that are damaged."""
-    overview = look_at(sizes)
+    overview = look_at(sizes, catalog)
     unjudged = set(overview.unjudged)
     found = []
     for one in torn:
@@ -143,6 +173,8 @@ def unfinished_files(sizes: Mapping[str, int], torn: Iterable[Torn]) -> list[Fin
         folder, _, name = path.rpartition("/")
         if name.startswith(".") and name.endswith(".part"):
             found.append(Finding("leftover", path, "a file whose writer was stopped"))
+        elif folder == GENERATIONS and generation_number(path) is None:
+            found.append(Finding("foreign", path, "not the name of a generation; it is not read"))
         elif path.startswith("probes/"):
             found.append(Finding("leftover", path, "a probe that could not be removed"))
         elif path.startswith("runs/") and name.removesuffix(".parquet") not in finished:

@@ -6,6 +6,7 @@ Only reads. Attempts are checked by several processes, each of which opens the s
 from __future__ import annotations
 
 import os
+import posixpath
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +18,7 @@ from tidemark.errors import ConfigError, StoreError
 from tidemark.results.context import RunContext
 from tidemark.results.difference import Unreadable, read_part
 from tidemark.results.finding import LEVELS, Finding, Level, by_weight
-from tidemark.results.layout import PartName, attempt_id, raw_path
+from tidemark.results.layout import LargeName, PartName, attempt_id, raw_path
 from tidemark.results.reading import READERS
 from tidemark.results.rebuild import AttemptFiles, Checked, Readers, check_attempt
 from tidemark.results.run_proof import RunFiles, check_run
@@ -134,7 +135,11 @@ def verify(
         if on_progress is not None:
             on_progress(len(checked), len(attempts))
     found = list(stock.foreign) if run is None else []
-    found += [finding for one in checked for finding in one.findings]
+    told: set[tuple[str, str]] = set()  # of a large part that is damaged, by each of its attempts
+    for finding in (finding for one in checked for finding in one.findings):
+        if LargeName.parse(finding.path) is None or (finding.path, finding.what) not in told:
+            told.add((finding.path, finding.what))
+            found.append(finding)
     of_runs = _check_runs(store, stock, runs, checked)
     found += of_runs
     bad = {finding.path for finding in of_runs if finding.level in ("wrong", "unverified")}
@@ -183,6 +188,11 @@ class _Stock:
             self.attempts[key] = AttemptPaths(cell_id, attempt)
         return self.attempts[key]
 
+    def _turn(self, key: tuple[str, str]) -> tuple[str, tuple[str, str]]:
+        """Attempts whose rows lie in the same large part come one after another."""
+        paths = self.attempts[key]
+        return posixpath.dirname(next(iter((*paths.cells, *paths.requests)), "")), key
+
     def _named(self, paths: Iterable[str], depth: int, suffix: str) -> Iterator[tuple[str, str]]:
         for path in paths:
             if path.count("/") != depth - 1 or not path.endswith(suffix):
@@ -201,7 +211,7 @@ class _Stock:
 
     def chosen(self, run: str | None) -> tuple[list[str], list[AttemptPaths]]:
         """The runs to look at, and the attempts: those that the runs made or count."""
-        every = [self.attempts[key] for key in sorted(self.attempts)]
+        every = [self.attempts[key] for key in sorted(self.attempts, key=self._turn)]
         if run is None:
             return self.run_ids, every
         if not run.strip():
@@ -256,6 +266,7 @@ class _Work:
 def _read(store: Store, paths: AttemptPaths) -> AttemptFiles | Checked:
     """All files of an attempt, or what could not be read of it."""
     found: list[Finding] = []
+    places = store.compacted.known.places
 
     def read(wanted: Iterable[str], folder: str = "") -> dict[str, bytes]:
         files = {}
@@ -263,7 +274,9 @@ def _read(store: Store, paths: AttemptPaths) -> AttemptFiles | Checked:
             try:
                 files[path.removeprefix(folder)] = store.files.read(path)
             except StoreError as error:
-                found.append(Finding("unreadable", path, error.what, remedy=error.remedy))
+                place = places.get(path)
+                kind, told = ("unreadable", path) if place is None else ("damaged", place.part.path)
+                found.append(Finding(kind, told, error.what, remedy=error.remedy))
         return files
 
     try:
@@ -278,6 +291,7 @@ def _read(store: Store, paths: AttemptPaths) -> AttemptFiles | Checked:
         requests=read(paths.requests),
         timeline=read(paths.timeline),
         raw=read(paths.raw, folder),
+        written={path: places[path].sha256 for path in paths.requests if path in places},
     )
     return Checked(paths.cell_id, paths.attempt_id, tuple(found)) if found else files
 
