@@ -5,6 +5,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 export DO_NOT_TRACK := 1
+# Hundreds of processes are started here: without bytecode each compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 LOCAL := deployments/local_model
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
@@ -81,7 +83,7 @@ drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill
 
 test: setup lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2
 
 # Screenshots are left in e2e/. CHROMIUM names a browser that is not found by itself.
 test-e2e: setup $(VENV)/e2e
