@@ -89,6 +89,8 @@ def _list_uploads(call: OssCall, bucket: Bucket) -> Answer:
     fields: Fields = [
         ("Bucket", bucket.name),
         ("Prefix", text(prefix)),
+        ("NextKeyMarker", ""),
+        ("NextUploadIdMarker", ""),
         ("MaxUploads", "1000"),
         ("IsTruncated", "false"),
         *encoding(call),

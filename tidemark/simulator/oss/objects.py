@@ -167,10 +167,9 @@ class ObjectOperations:
             ("UploadId", upload_id),
             ("PartNumberMarker", str(after)),
             ("MaxParts", str(most)),
+            ("NextPartNumberMarker", str(numbers[:most][-1] if numbers else after)),
             ("IsTruncated", "true" if len(numbers) > most else "false"),
         ]
-        if len(numbers) > most:
-            fields.append(("NextPartNumberMarker", str(numbers[most - 1])))
         for number in numbers[:most]:
             part = parts[number]
             listed: Fields = [
