@@ -28,6 +28,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+import psutil
+
 MOST_ASSETS = 1_000
 MOST_BYTES = 2**31
 KEY = b"of this server only"
@@ -71,6 +73,8 @@ class GithubServer:
     def pause(self) -> None:
         """Let it hang: it is connected to, and never answers."""
         self.process.send_signal(signal.SIGSTOP)
+        while psutil.Process(self.process.pid).status() != psutil.STATUS_STOPPED:
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Let it go on."""
@@ -87,10 +91,16 @@ class GithubServer:
     def fault(self, match: str, do: str, *, times: int = 1, after: int = 0, **told: Any) -> None:
         """Do something to the next requests, but the first `after`, that a pattern is found in.
 
-        The pattern is for "METHOD /path". To `do`: `status` (with `status`, `body`, `headers`),
-        `lose` (do it, and close without an answer), `cut` (an upload breaks off half-way and
-        leaves an asset that is not finished), `hang`, `unlisted` (what is created is not listed
-        until `clear`).
+        The pattern is for "METHOD /path". To `do`:
+
+        status        answer with `status`, `body` and `headers`, and do nothing
+        headers       do it, and answer with these `headers` too
+        lose          do it, and close without an answer
+        cut           an upload breaks off half-way and leaves an asset that is not finished
+        hang          answer after a minute
+        unlisted      what is created is not listed until `clear`
+        remove-first  the first asset is removed before a list is answered
+        whole         a range is not heeded
         """
         self.control("fault", match=match, do=do, times=times, after=after, told=told)
 
@@ -101,6 +111,10 @@ class GithubServer:
     def advance(self, seconds: float) -> None:
         """Set its clock forward."""
         self.control("advance", seconds=seconds)
+
+    def publish(self, name: str, tag: str) -> None:
+        """Publish an ordinary release of a tag, as the project's own."""
+        self.control("publish", name=name, tag=tag)
 
     def fill(self, name: str, tag: str, count: int) -> None:
         """Make a release of a tag have so many assets more."""
@@ -216,6 +230,9 @@ class Handler(BaseHTTPRequestHandler):
             if fault is not None and fault.do == "lose":
                 raise Cut
             note["status"] = result[0]
+            if fault is not None and fault.do == "headers":
+                result = (*result, {})[:3]
+                result = (*result[:2], {**result[2], **fault.told["headers"]})
             self.answer(*result)
         except Refused as refused:
             self.body()
@@ -264,7 +281,7 @@ class Handler(BaseHTTPRequestHandler):
 
     # The API.
 
-    def serve_api(self, _: Fault | None) -> tuple[Any, ...]:
+    def serve_api(self, fault: Fault | None) -> tuple[Any, ...]:
         path = self.place.removeprefix("/api/v3")
         match = re.fullmatch(r"/repos/([^/]+/[^/]+)(/.*)?", path)
         if match is None:
@@ -284,7 +301,10 @@ class Handler(BaseHTTPRequestHandler):
             if self.command == "POST" and rest == "/releases":
                 return 201, self.released(self.create_release(repository, match[1]))
             if listing := re.fullmatch(r"/releases/(\d+)/assets", rest):
-                return self.list_assets(release_of(repository, int(listing[1])))
+                release = release_of(repository, int(listing[1]))
+                if fault is not None and fault.do == "remove-first":
+                    del release["assets"][0]
+                return self.list_assets(release)
             if one := re.fullmatch(r"/releases/assets/(\d+)", rest):
                 return self.one_asset(repository, int(one[1]))
         raise Refused(404, "Not Found")
@@ -313,18 +333,7 @@ class Handler(BaseHTTPRequestHandler):
         if any(one["tag_name"] == asked["tag_name"] for one in repository["releases"]):
             error = {"resource": "Release", "code": "already_exists", "field": "tag_name"}
             raise Refused(422, "Validation Failed", error)
-        release = {
-            "id": WORLD.new_id(),
-            "repository": name,
-            "tag_name": asked["tag_name"],
-            "name": asked.get("name"),
-            "draft": asked.get("draft", False),
-            "prerelease": asked.get("prerelease", False),
-            "make_latest": asked.get("make_latest", "true"),
-            "assets": [],
-        }
-        repository["releases"].append(release)
-        return release
+        return new_release(repository, name, asked)
 
     def released(self, release: dict[str, Any]) -> dict[str, Any]:
         place = f"/repos/{release['repository']}/releases/{release['id']}/assets"
@@ -476,6 +485,21 @@ def new_asset(name: str, label: str) -> dict[str, Any]:
     }
 
 
+def new_release(repository: dict[str, Any], name: str, asked: dict[str, Any]) -> dict[str, Any]:
+    release = {
+        "id": WORLD.new_id(),
+        "repository": name,
+        "tag_name": asked["tag_name"],
+        "name": asked.get("name"),
+        "draft": asked.get("draft", False),
+        "prerelease": asked.get("prerelease", False),
+        "make_latest": asked.get("make_latest", "true"),
+        "assets": [],
+    }
+    repository["releases"].append(release)
+    return release
+
+
 def release_of(repository: dict[str, Any], release_id: int) -> dict[str, Any]:
     for release in repository["releases"]:
         if release["id"] == release_id:
@@ -514,6 +538,12 @@ def control(what: str, told: dict[str, Any]) -> object:
             WORLD.ahead_s = 0.0
         elif what == "advance":
             WORLD.ahead_s += told["seconds"]
+        elif what == "publish":
+            new_release(WORLD.repositories[told["name"]], told["name"], {"tag_name": told["tag"]})
+        elif what == "retag":
+            releases = WORLD.repositories[told["name"]]["releases"]
+            (release,) = [one for one in releases if one["tag_name"] == told["old"]]
+            release["tag_name"] = told["new"]
         elif what == "fill":
             (release,) = [
                 one

@@ -10,9 +10,9 @@ gone once it was removed or replaced.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import httpx
@@ -338,8 +338,10 @@ def _page(answer: Answer) -> _Page:
     return _Page(answer.headers.get("etag"), assets, answer.next_page)
 
 
-def _parsed(document: Mapping[str, Any]) -> Asset:
+def _parsed(document: object) -> Asset:
     try:
+        if not isinstance(document, dict):
+            raise TypeError
         return Asset.parse(document)
     except (KeyError, TypeError, ValueError):
         raise httpx.DecodingError("the answer is no asset") from None
