@@ -135,6 +135,12 @@ def test_a_reference_that_leads_nowhere_says_so_and_repeats_no_secret(
         "client_secret",
         "Password",
         "X-Signature",
+        "MYSQL_PWD",
+        "DB_PASS",
+        "db.pass",
+        "Pass",
+        "ssh-key-passphrase",
+        "AWS_CREDS",
     ],
 )
 def test_names_that_carry_secrets(name: str) -> None:
@@ -142,7 +148,20 @@ def test_names_that_carry_secrets(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["X-Route", "Accept", "X-Request-Id", "Monkey", "X-Author", "keys"]
+    "name",
+    [
+        "X-Route",
+        "Accept",
+        "X-Request-Id",
+        "Monkey",
+        "X-Author",
+        "keys",
+        "tests_passed",
+        "Compass",
+        "bypass",
+        "OLDPWD",
+        "sacreds",
+    ],
 )
 def test_names_that_do_not(name: str) -> None:
     assert not is_sensitive_name(name)

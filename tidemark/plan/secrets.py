@@ -64,7 +64,7 @@ _KEY_SHAPES = re.compile(
 SENSITIVE_NAME = (
     r"(?i)authorization|cookie|token|secret|passw|credential|signature"
     r"|(?:^|[-_.])(?:api|access|private|subscription|session|auth|account)?[-_.]?key(?:$|[-_.])"
-    r"|apikey|(?:^|[-_.])auth(?:$|[-_.])|(?:^|[-_.])jwt(?:$|[-_.])"
+    r"|apikey|(?:^|[-_.])(?:auth|jwt|pwd|pass|passphrase|creds)(?:$|[-_.])"
 )
 
 
