@@ -139,7 +139,7 @@ def test_a_reference_that_leads_nowhere_says_so_and_repeats_no_secret(
         "DB_PASS",
         "db.pass",
         "Pass",
-        "ssh-key-passphrase",
+        "SSH_PASSPHRASE",
         "AWS_CREDS",
     ],
 )
