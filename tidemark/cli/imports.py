@@ -187,7 +187,7 @@ def _say_run(run: ImportedRun) -> None:
     outcome = f", {run.outcome}" if run.outcome else ""
     missing = run.planned - len(run.files)
     planned = f", {missing} more levels were asked for" if run.run_id and missing > 0 else ""
-    say(f"{what}, from {run.folder or 'the top'}{outcome}{planned}")
+    say(f"{what}, from {run.folder or './'}{outcome}{planned}")
     for file in run.files:
         say(f"  {_WORDS[file.fate]:<14} {file.path}: {_words(file)}")
         if run.model is None:

@@ -229,7 +229,7 @@ class Importer:
                     return begun
             elif attempt not in rows:
                 break  # attempts are kept one after another
-        place = f"{self._source}/{sweep.experiment.folder}".rstrip("/")
+        place = f"{self._source.rstrip('/')}/{sweep.experiment.folder}".rstrip("/")
         plan = sweep.planned.plan
         known = sweep.experiment.metadata is not None
         return RunContext(

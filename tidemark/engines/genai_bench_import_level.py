@@ -25,11 +25,13 @@ __all__ = ["LEVEL_FILE", "RELEASES", "Level", "read_level"]
 Iteration = Literal["num_concurrency", "batch_size"]
 
 LEVEL_FILE: Final = re.compile(
-    r"(?P<scenario>.+)_(?P<task>[a-z]+(?:-[a-z]+)+)_(?P<iteration>num_concurrency|batch_size)"
-    r"_(?P<level>[0-9]{1,9})_time_[0-9]{1,9}s\.json"
-    r"|debug_for_run_(?P<debugged>.+)_(?P<users>[0-9]{1,9})\.json"
+    r"(?P<prefix>(?:.+-)?)"
+    r"(?:(?P<scenario>[A-Za-z][A-Za-z0-9_]*)_(?P<task>[a-z]+(?:-[a-z]+)+)"
+    r"_(?P<iteration>num_concurrency|batch_size)_(?P<level>[0-9]{1,9})_time_[0-9]{1,9}s\.json"
+    r"|debug_for_run_(?P<debugged>[A-Za-z][A-Za-z0-9_]*)_(?P<users>[0-9]{1,9})\.json)"
 )
-"""The names of level files: of a level that ended, and of one in which no request succeeded."""
+"""The names of level files: of a level that ended, and of one in which no request succeeded. As
+assets of a release they have a prefix."""
 
 _FIRST: Final = frozenset(
     {
@@ -102,11 +104,11 @@ class Level:
         return self.scenario.text, self.iteration, self.level
 
 
-def read_level(path: str, content: bytes, sha256: str | None = None) -> Level:
-    """What a level file is. `content` is best redacted; `sha256` is that of the file as it lay.
+def read_level(path: str, content: bytes) -> Level:
+    """What a level file is.
 
     Raises EngineError that names the file, for one that cannot be read, is of no known release,
-    or contradicts itself.
+    or contradicts itself. It may quote the file, secrets and all.
     """
     name = path.rpartition("/")[2]
     if not content.strip():
@@ -129,7 +131,7 @@ def read_level(path: str, content: bytes, sha256: str | None = None) -> Level:
     duration = check.aggregated.get("run_duration")
     return Level(
         path=path,
-        sha256=sha256 or hashlib.sha256(content).hexdigest(),
+        sha256=hashlib.sha256(content).hexdigest(),
         size_bytes=len(content),
         scenario=scenario,
         task=task,
@@ -170,8 +172,8 @@ class _Check:
         for name, value in self.aggregated.items():
             if name in _NUMBERS:
                 self._demand_number(name, name, value)
-        stats = self.aggregated.get("stats") or {}
-        codes = self.aggregated.get("error_codes_frequency") or {}
+        stats = self.aggregated.get("stats", {})
+        codes = self.aggregated.get("error_codes_frequency", {})
         if not isinstance(stats, dict) or not isinstance(codes, dict):
             raise self._refused("its aggregates have another form", _DAMAGED)
         for name, of in stats.items():

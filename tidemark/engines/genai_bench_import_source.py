@@ -41,7 +41,7 @@ LARGEST_LEVEL_BYTES: Final = 128 * 1024 * 1024
 """Some 200,000 requests: more of one level than a person waits for."""
 
 _LARGEST_OTHER_BYTES: Final = 32 * 1024 * 1024
-_METADATA = re.compile(r"experiment_metadata.*\.json")
+_METADATA: Final = re.compile(r"(?P<prefix>(?:.+-)?)experiment_metadata.*\.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Refused:
 class Experiment:
     """Level files of one experiment, in order; of an unknown one, where `metadata` is None.
 
-    `reasons` say for each path how the experiment is known, or why it is not. `written_at` is when
-    its workbook was written.
+    `folder` is what their paths begin with. `reasons` say for each path how the experiment is
+    known, or why it is not. `written_at` is when its workbook was written.
     """
 
     folder: str
@@ -123,13 +123,14 @@ def survey(files: Files, *, on_progress: Progress | None = None) -> Survey:
             contents.pop(path, None)
             refused.append(Refused.of(path, error))
     redactor = Redactor(secrets)
+    workbooks: dict[str, Workbook] = {}
     for path, content in contents.items():
-        folder = folders[_folder(path)]
         try:
             if _is_workbook(path):
-                folder.workbooks.append(read_workbook(path, content, redactor))
+                workbooks[path] = read_workbook(path, content, redactor)
             else:
-                folder.metadata.append(read_metadata(path, redactor.data(content)))
+                found = read_metadata(path, redactor.data(content))
+                folders[_place(path, _METADATA)].metadata.append(found)
         except EngineError as error:
             refused.append(Refused.of(path, error))
 
@@ -140,14 +141,20 @@ def survey(files: Files, *, on_progress: Progress | None = None) -> Survey:
         try:
             content = _read(files, path, size_bytes, LARGEST_LEVEL_BYTES)
             digest = hashlib.sha256(content).hexdigest()
-            if content.strip() and digest in first:
+            if digest in first:
                 same[path] = first[digest]
                 continue
-            folders[_folder(path)].levels.append(read_level(path, redactor.data(content), digest))
+            folders[_place(path, LEVEL_FILE)].levels.append(read_level(path, content))
             first[digest] = path
         except (StoreError, EngineError) as error:
             refused.append(Refused.of(path, error))
     tell("reading levels", len(levels), len(levels))
+    for place, folder in folders.items():
+        folder.workbooks = [
+            book
+            for path, book in workbooks.items()
+            if path.startswith(place) and "/" not in path.removeprefix(place)
+        ]
     return Survey(
         experiments=tuple(
             experiment
@@ -281,8 +288,11 @@ def _name(path: str) -> str:
     return path.rpartition("/")[2]
 
 
-def _folder(path: str) -> str:
-    return path.rpartition("/")[0]
+def _place(path: str, form: re.Pattern[str]) -> str:
+    """What the paths of one experiment begin with: a folder, or in a release a prefix."""
+    folder, slash, name = path.rpartition("/")
+    found = form.fullmatch(name)
+    return f"{folder}{slash}{found['prefix'] if found else ''}"
 
 
 def _is_workbook(path: str) -> bool:
