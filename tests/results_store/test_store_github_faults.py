@@ -289,6 +289,16 @@ def test_what_github_refuses_is_told_with_what_helps(
     assert "canary" not in str(caught.value)
 
 
+def test_a_token_that_may_see_but_not_write_is_told_as_such(
+    github: GithubServer, repository: str, clock: Time
+) -> None:
+    body = {"message": "Not Found"}  # so GitHub answers where it does not say what is missing
+    github.fault("POST .*/releases$", "status", status=404, body=body)
+    with pytest.raises(StoreAway, match="the token has no right to this") as caught:
+        opened(github, repository, clock.patience()).files.create("raw/x", b"x")
+    assert "contents: write" in str(caught.value)
+
+
 def test_a_repository_without_a_commit_is_named_as_such(github: GithubServer, clock: Time) -> None:
     github.create_repository("harbour/empty", empty=True)
     store = opened(github, "harbour/empty", clock.patience())

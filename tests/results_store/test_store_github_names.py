@@ -8,7 +8,7 @@ from datetime import date
 
 import pytest
 from github_server import kept_name
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidemark.errors import StoreError
@@ -35,6 +35,10 @@ def as_listed(path: str, size_bytes: int = 5, state: str = "uploaded") -> Asset:
 
 
 @given(PATH)
+@example(".begins")
+@example("ends.")
+@example("two..dots")
+@example("Case/case_%5F")
 def test_a_path_is_read_back_from_its_asset_and_github_keeps_the_name(path: str) -> None:
     assert as_listed(path).path == path
     name = asset_name(path)

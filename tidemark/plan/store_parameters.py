@@ -135,8 +135,15 @@ PARAMETERS: Final[Mapping[str, tuple[Parameter, ...]]] = {
         _option("kms_key_name", "resource name of the key that encrypts each object"),
     ),
     "github": (
-        _option("endpoint_url", "address of the API of a GitHub Enterprise server", is_url=True),
-        _secret("github_token", "a token that may write contents; default: GITHUB_TOKEN"),
+        _option(
+            "endpoint_url",
+            "a GitHub Enterprise server, or its API; default: GITHUB_API_URL, or GitHub",
+            is_url=True,
+        ),
+        _secret(
+            "github_token",
+            "a token that may write contents; default: GITHUB_TOKEN, then GH_TOKEN",
+        ),
     ),
     "pvc": (
         _option("mount_path", "folder where the claim is mounted; default: /mnt/<claim>"),
