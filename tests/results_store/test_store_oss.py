@@ -10,6 +10,8 @@ import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -327,21 +329,28 @@ def test_a_session_token_goes_with_every_request(service: OssService, open_it: O
 
 
 def test_credentials_that_end_are_renewed_and_the_file_is_put(
-    service: OssService, store: Store, monkeypatch: pytest.MonkeyPatch
+    service: OssService, open_it: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store.files.create("cells/before", b"before")
     accounts = service.simulator.accounts
-    for account in (SIMULATOR, TEMPORARY):
+    first = Account("STS.first", "first-secret", security_token="first-token")
+
+    def give(account: Account) -> None:
         accounts.add(account)
-    accounts.add(Account(SIMULATOR.access_key_id, SECRET, security_token=None, expires_at_s=1.0))
-    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", TEMPORARY.access_key_id)
-    monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", TEMPORARY.access_key_secret)
-    monkeypatch.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", str(TEMPORARY.security_token))
-    try:
-        store.files.create("cells/after", b"after")
-    finally:
-        accounts.add(SIMULATOR)
-    assert store.files.read("cells/after") == b"after"
+        monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_ID", account.access_key_id)
+        monkeypatch.setenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET", account.access_key_secret)
+        monkeypatch.setenv("ALIBABA_CLOUD_SECURITY_TOKEN", str(account.security_token))
+
+    give(first)
+    store = open_it()
+    store.files.create("cells/before", b"before")
+    accounts.add(replace(first, expires_at_s=1.0))
+    with pytest.raises(StoreAway, match="the credentials have expired"):
+        store.files.create("cells/meanwhile", b"meanwhile")
+    give(TEMPORARY)
+    before = service.heard()
+    store.files.create("cells/after", b"after")
+    assert (service.heard() - before)["PutObject"] == 2
+    assert store.files.list("cells") == ["cells/after", "cells/before"]
 
 
 def test_without_credentials_it_says_where_it_looked(
@@ -444,6 +453,76 @@ def test_half_an_answer_is_not_taken_for_a_whole_one(
     service.play(f"calls: [{{when: {{action: {action}, nth: 1}}, then: {{lost: answer}}}}]")
     assert store.files.read("raw/x") == bytes(200_000)
     assert store.files.list("raw") == ["raw/x"]
+
+
+class Page(BaseHTTPRequestHandler):
+    """Something on the way that asks to log in, whatever it is asked."""
+
+    def do_GET(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.send_response(200)
+        self.send_header("Content-Length", "13")
+        self.end_headers()
+        self.wfile.write(b"<html></html>")
+
+    do_PUT = do_GET
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_page_of_something_on_the_way_is_neither_content_nor_receipt() -> None:
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            store = open_store(
+                "oss://results@cn-hangzhou/p",
+                options={"endpoint_url": f"http://127.0.0.1:{server.server_port}"},
+                patience=HASTY,
+            )
+            files = store.files
+            for use in (
+                lambda: files.create("cells/x", b"x"),
+                lambda: files.read("cells/x"),
+                lambda: files.list("cells"),
+            ):
+                with pytest.raises(StoreBusy, match="what answers there is not OSS"):
+                    use()
+        finally:
+            server.shutdown()
+            thread.join(20)
+
+
+def test_the_file_system_reads_lists_and_tells_as_others_do(store: Store) -> None:
+    store.files.create("raw/a/digits", b"0123456789")
+    store.files.create("raw/b", b"b")
+    root, filesystem = store.files.root, store.files.filesystem
+    digits = f"{root}/raw/a/digits"
+    assert filesystem.cat_file(digits, 8, 99) == b"89"
+    assert filesystem.cat_file(digits, -3) == b"789"
+    assert filesystem.cat_file(digits, 2, -7) == b"2"
+    assert filesystem.cat_file(digits, 3, 3) == filesystem.cat_file(digits, 99) == b""
+    with filesystem.open(f"oss://{digits}") as opened:
+        opened.seek(4)
+        assert opened.read(3) == b"456"
+    assert filesystem.ls(f"{root}/raw", detail=False) == [f"{root}/raw/a", f"{root}/raw/b"]
+    assert filesystem.ls(digits)[0]["size"] == 10
+    assert filesystem.isdir(f"{root}/raw/a")
+    assert filesystem.isfile(digits)
+    assert not filesystem.exists(f"{root}/raw/absent")
+    assert filesystem.find(digits) == [digits]
+    assert filesystem.find(root, maxdepth=2) == [f"{root}/raw/b"]
+    assert filesystem.glob(f"{root}/raw/*/d*") == [digits]
+    with pytest.raises(FileNotFoundError):
+        filesystem.cat_file(f"{root}/raw/absent")
+    with pytest.raises(FileExistsError):
+        filesystem.pipe_file(digits, b"other", mode="create")
+    with pytest.raises(NotImplementedError):
+        filesystem.open(digits, "wb")
+    store.files.remove("raw/b")
+    assert store.files.list("raw") == ["raw/a/digits"]
 
 
 def test_a_service_that_hangs_is_given_up_on(

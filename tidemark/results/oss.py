@@ -16,11 +16,13 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import alibabacloud_oss_v2 as oss
+from alibabacloud_oss_v2.exceptions import ResponseError
 from alibabacloud_oss_v2.retry import NopRetryer
 from alibabacloud_oss_v2.transport import RequestsHttpClient
+from alibabacloud_oss_v2.types import HttpRequest, HttpResponse
 
 from tidemark.alibaba.errors import AlibabaError
 from tidemark.config import load_config
@@ -66,14 +68,11 @@ class OssFiles(ObjectFiles):
             network = network or configured.network
             # Told, so that what waits for this store is sent there from elsewhere too.
             self.options = {**options, "region": region, "network": network}
-        http = RequestsHttpClient(
+        http = _HttpClient(
             connect_timeout=self._patience.connect_s,
             readwrite_timeout=self._patience.answer_s,
             max_connections=_CONNECTIONS,
         )
-        http.open()
-        # Else an entry in ~/.netrc would take the place of the signature.
-        http.session.auth = lambda request: request
         self.filesystem = OssFileSystem(
             oss.Client(
                 oss.config.Config(
@@ -115,6 +114,25 @@ class OssFiles(ObjectFiles):
                 if self._credentials.renewed():
                     return StoreBusy("the credentials were renewed", where, "Try again")
         return oss_refusal(error, where, said)
+
+
+class _HttpClient(RequestsHttpClient):  # type: ignore[misc]
+    """The client's own connections, and nobody else's answers."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.open()  # the first of several threads to ask would do it, and the second disturb it
+        # Else an entry in ~/.netrc would take the place of the signature.
+        self.session.auth = lambda request: request
+
+    def send(self, request: HttpRequest, **settings: Any) -> HttpResponse:
+        """Send a request once. Raises ResponseError for a page of something on the way, which
+        would be taken for the content of an object, or for the receipt of one."""
+        response = super().send(request, **settings)
+        if response.status_code // 100 == 2 and not response.headers.get("x-oss-request-id"):
+            response.close()
+            raise ResponseError(error="what answers there is not OSS")
+        return response
 
 
 def _encryption(options: Mapping[str, str]) -> dict[str, str]:

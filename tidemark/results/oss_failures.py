@@ -58,8 +58,6 @@ def oss_refusal(error: Exception, where: str, said: str) -> StoreError | None:
         return StoreAway(f"no credentials: {said}", where, "Give an access key")
     if isinstance(error, exceptions.RequestError | exceptions.ResponseError):
         return unreachable(said, where)
-    if isinstance(error, exceptions.DeserializationError):  # half an answer, or another's page
-        return StoreBusy(f"{BUSY}: {said}", where, WAIT)
     if isinstance(error, exceptions.BaseError):
         remedy = "Check the store's location and its options"
         return StoreError(f"{type(error).__name__}: {said}", where, remedy)

@@ -185,7 +185,6 @@ class ObjectOperations:
     def _complete(self, call: OssCall, bucket: Bucket, key: str, now_s: float) -> Answer:
         upload_id = call.query["uploadId"]
         upload = bucket.upload(upload_id, key)
-        bucket.check_free(key, forbid_overwrite=_forbids(call))
         parts = [upload.parts[number] for number in _numbers(call, upload)]
         for part in parts[:-1]:
             if len(part.data) < _LEAST_PART_BYTES:
