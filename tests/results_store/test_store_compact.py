@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import threading
-from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from compacted_store import (
+    NOW,
+    RUNS,
+    Killed,
+    answers,
+    compacted,
+    dying,
+    files_below,
+    large_parts,
+    planned,
+    put_night,
+)
 from stored_sweep import (
+    ASKED_AT,
     PLAN,
     READERS,
-    Sweep,
+    REQUESTS,
     attempt_at,
     context_of,
     floor,
@@ -25,21 +41,18 @@ from stored_sweep import (
     taken_over,
 )
 
-from tidemark.errors import AlreadyThere, RefusedError, StoreError
+from tidemark.errors import AlreadyThere, RefusedError, StoreAway, StoreError
 from tidemark.plan.cells import cells
-from tidemark.results.compaction import Compaction, compact
-from tidemark.results.compaction_plan import Plan, plan_compaction
-from tidemark.results.context import TimelinePoint
-from tidemark.results.files import Files, LocalFiles
-from tidemark.results.layout import LargeName
+from tidemark.results.compaction import compact
+from tidemark.results.files import LocalFiles, sizes
+from tidemark.results.generations import WHOLE_EVERY, Generation
+from tidemark.results.layout import LargeName, generation_path
 from tidemark.results.locations import FileLocation
+from tidemark.results.overview import compaction_leftovers, unfinished_files
 from tidemark.results.redact import Redactor
-from tidemark.results.rounds import look_up
 from tidemark.results.store import Attempt, Store, open_store
+from tidemark.results.tables import parquet_bytes
 from tidemark.results.verify import verify
-
-NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-RUNS = ("20261121T030000-0badcafe", "20261121T040000-0badcafe", "20261121T050000-0badcafe")
 
 
 @pytest.fixture
@@ -50,67 +63,6 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(root: Path) -> Store:
     return open_store(str(root))
-
-
-def planned(store: Store, **options: Any) -> Plan:
-    return plan_compaction(store, **{"now": NOW, "older_than": timedelta(days=30), **options})
-
-
-def compacted(store: Store, **options: Any) -> Compaction:
-    return compact(store, planned(store, **options))
-
-
-def files_below(folder: Path) -> dict[str, bytes]:
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-    }
-
-
-def large_parts(root: Path) -> list[str]:
-    return sorted(path for path in files_below(root) if LargeName.parse(path) is not None)
-
-
-def answers(root: Path) -> dict[str, Any]:
-    """Everything a store can be asked."""
-    store = open_store(str(root))
-    rows = store.cells().to_pylist()
-    runs = store.runs().to_pylist()
-    ids = sorted({row["cell_id"] for row in rows})
-    done = verify(partial(open_store, str(root)), READERS, jobs=1)
-    found = look_up(store, cells(PLAN), "2026-11-21")
-    return {
-        "cells": rows,
-        "requests": store.requests().to_pylist(),
-        "of each cell": [store.requests(cell_id=cell_id).to_pylist() for cell_id in ids],
-        "of each attempt": [store.requests(attempt_id=row["attempt_id"]).num_rows for row in rows],
-        "runs": runs,
-        "of each run": [store.run_cells(run) for run in runs],
-        "found": store.find_cells(ids, "2026-11-21"),
-        "judged": store.judged(ids),
-        "look up": (found.reusable, len(found.unjudged)),
-        "evidence": [store.evidence(row["cell_id"], row["attempt_id"]) for row in rows],
-        "torn": store.torn(),
-        "verified": (done.findings, done.cells, done.requests, done.runs, done.attempts),
-        "parts": {
-            path: store.files.read(path)
-            for table in ("cells", "requests", "timeline")
-            for path in store.files.list(table)
-        },
-    }
-
-
-def put_night(store: Store, runs: int = 2) -> list[Sweep]:
-    """Some runs of one day, a third that has not finished, and an attempt nobody judged."""
-    sweeps = [put_sweep(store, context_of(run_id)) for run_id in RUNS[:runs]]
-    for run_id in RUNS[runs:]:
-        first, second = cells(PLAN)
-        store.put_cell(attempt_at(context_of(run_id), first))
-        attempt = attempt_at(context_of(run_id), second, floor())
-        points = (TimelinePoint("server", "running", "1", 0.0, 4.0),)
-        store.put_evidence(replace(attempt, timeline=points))
-    return sweeps
 
 
 def test_a_compacted_store_has_few_files_and_answers_as_before(store: Store, root: Path) -> None:
@@ -209,50 +161,13 @@ def test_an_attempt_that_was_compacted_cannot_be_written_again(store: Store, roo
     other = attempt_at(run, cells(PLAN)[0])
     with pytest.raises(AlreadyThere):
         store.put_cell(Attempt(row=other.row, requests=other.requests[:3]))
-    assert {path for path in files_below(root)} == set(before)
+    assert set(files_below(root)) == set(before)
     later = taken_over(open_store(str(root)), sweep)  # its manifest names the parts of the cells
     assert later.row["cells_reused"] == 2
     assert answers(root)["verified"][0] == ()
 
 
 # -- killed at any instant -----------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """A process that is no more."""
-
-
-class DyingFiles:
-    """Files of a process that is killed before, or just after, its n-th call; the rest never is."""
-
-    def __init__(self, files: Files, calls: int, *, after: bool) -> None:
-        self.root, self.filesystem = files.root, files.filesystem
-        self._files, self._left, self._after = files, calls, after
-        self._lock = threading.Lock()
-
-    def __getattr__(self, name: str) -> Callable[..., Any]:
-        call = getattr(self._files, name)
-
-        def dying(*arguments: Any) -> Any:
-            with self._lock:
-                self._left -= 1
-                if self._left < 0 or (self._left == 0 and not self._after):
-                    raise Killed
-                answer = call(*arguments)
-                if self._left == 0:
-                    raise Killed
-                return answer
-
-        return dying
-
-
-def local(root: Path) -> LocalFiles:
-    return LocalFiles(FileLocation(str(root)))
-
-
-def dying(root: Path, calls: int, *, after: bool) -> Store:
-    location = FileLocation(str(root))
-    return Store(location, DyingFiles(LocalFiles(location), calls, after=after), Redactor())
 
 
 @pytest.mark.parametrize("after", [False, True])
@@ -337,3 +252,273 @@ def test_many_compactors_at_once(store: Store, root: Path) -> None:
     compacted(store)
     assert len(large_parts(root)) == 2
     assert answers(root) == before
+
+
+# -- what is not whole ---------------------------------------------------------------------
+
+
+def check(root: Path) -> list[tuple[str, str]]:
+    """What a check of the store says: kind and path."""
+    store = open_store(str(root))
+    listed, catalog = sizes(store.files), store.compacted.catalog()
+    found = [
+        *unfinished_files(listed, catalog, store.torn()),
+        *compaction_leftovers(listed, catalog),
+    ]
+    return [(one.kind, one.path) for one in found]
+
+
+@pytest.mark.parametrize("table", ["cells", "requests"])
+def test_what_is_torn_or_damaged_stays_so_and_stays_where_it_is(
+    store: Store, root: Path, table: str
+) -> None:
+    (sweep, _) = put_night(store)
+    path = getattr(sweep.cells[0], f"{table}_part".replace("cells", "cell"))
+    (root / path).write_bytes((root / path).read_bytes()[:-40])
+    before = answers(root)
+    done = compacted(store)
+    assert [left.path for left in done.left] == [path]
+    assert "damaged" in done.left[0].reason
+    assert (root / path).exists()
+    assert answers(root) == before
+
+
+def test_requests_that_were_changed_are_found_out_after_a_compaction_too(
+    store: Store, root: Path
+) -> None:
+    (sweep, _) = put_night(store)
+    path = sweep.cells[0].requests_part
+    (root / path).write_bytes(parquet_bytes(pq.ParquetFile(root / path).read().slice(1)))
+    before = answers(root)
+    assert [torn.path for torn in before["torn"] if "its cell is missing" not in torn.reason] == [
+        path
+    ]
+    compacted(store)
+    assert not (root / path).exists()
+    assert answers(root) == before
+
+
+def test_parts_of_other_columns_are_kept_apart(store: Store, root: Path) -> None:
+    for run_id in RUNS[:2]:
+        sweep = put_sweep(store, context_of(run_id))
+    for stored in sweep.cells:
+        table = pq.ParquetFile(root / stored.cell_part).read()
+        (root / stored.cell_part).write_bytes(parquet_bytes(table.drop_columns(["seed"])))
+    before = answers(root)
+    assert compacted(store).parts_after == 3
+    assert answers(root) == before
+
+
+def test_parts_of_another_writer_stay_as_they_are(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their bytes could not be made again, and the rows of their cells name them."""
+    with monkeypatch.context() as patched:
+        otherwise(patched)
+        put_sweep(store, context_of(RUNS[0]))
+    put_sweep(store, context_of(RUNS[1]))
+    before = answers(root)
+    done = compacted(store)
+    assert (done.attempts, len(done.left)) == (2, 4)
+    assert "its bytes do not follow from its rows" in done.left[0].reason
+    assert answers(root) == before
+
+
+def test_a_store_compacted_by_another_writer_is_as_rebuilt(
+    store: Store, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A newer library that writes parquet files otherwise makes no row wrong."""
+    with monkeypatch.context() as patched:
+        otherwise(patched)
+        put_night(store)
+        before = answers(root)
+        compacted(store)
+    now = answers(root)
+    apart = ("parts", "verified")
+    assert {name: now[name] for name in now if name not in apart} == {
+        name: before[name] for name in before if name not in apart
+    }
+    done = verify(partial(open_store, str(root)), READERS, jobs=1)
+    assert {found.kind for found in done.findings} == {"another_writer", "unjudged"}
+    assert (done.exit_status, done.cells, done.runs) == (0, 5, 2)
+    put_sweep(store, context_of("20261121T060000-0badcafe"))
+    before = answers(root)
+    assert compacted(store).left == ()
+    assert answers(root) == before
+
+
+def otherwise(patched: pytest.MonkeyPatch) -> None:
+    """As if another version of the library wrote parquet files."""
+    write = pq.write_table
+    mine = f"version {pa.__version__}".encode()
+
+    def other(table: pa.Table, sink: BytesIO, **options: Any) -> None:
+        written = BytesIO()
+        write(table, written, **{**options, "compression_level": 9})
+        sink.write(written.getvalue().replace(mine, b"version 9" + mine[9:]))
+
+    patched.setattr(pq, "write_table", other)
+
+
+def test_a_damaged_large_part_is_named_once_and_hides_no_other(
+    store: Store, root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_night(store)
+    compacted(store)
+    damaged = next(path for path in large_parts(root) if path.startswith("requests"))
+    (root / damaged).write_bytes((root / damaged).read_bytes()[:-1] + b"?")
+    for verb in ("damaged", "there is no such file"):
+        now = open_store(str(root))
+        assert (now.cells().num_rows, now.requests().num_rows) == (5, REQUESTS)
+        assert damaged in caplog.text
+        assert ("torn", damaged) in check(root)
+        done = verify(partial(open_store, str(root)), READERS, jobs=1)
+        wrong = [found for found in done.findings if found.level == "wrong"]
+        assert [(found.kind, found.path) for found in wrong] == [("damaged", damaged)]
+        assert verb in wrong[0].what
+        put_sweep(now, context_of(RUNS[1] + verb[0]))
+        left = compacted(now).left
+        assert [one.path for one in left] == [damaged]
+        caplog.clear()
+        (root / damaged).unlink(missing_ok=True)
+        shutil.rmtree(root)
+        store = open_store(str(root))
+        put_night(store)
+        compacted(store)
+        (root / damaged).unlink()
+
+
+@pytest.mark.parametrize("damage", [b"{", b'{"schema_version": 99}', None])
+def test_without_its_generation_nothing_is_answered(
+    store: Store, root: Path, damage: bytes | None
+) -> None:
+    put_night(store)
+    compacted(store)
+    put_sweep(store, context_of("20261121T060000-0badcafe"))
+    compacted(store)
+    path = root / "generations/000001.json"
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    for ask in ("cells", "requests", "torn"):
+        with pytest.raises(StoreError, match=r"generations/000001\.json") as caught:
+            getattr(open_store(str(root)), ask)()
+        assert caught.value.remedy
+
+
+def test_only_the_latest_generations_are_read(store: Store, root: Path) -> None:
+    """Each twentieth one names all that counts; those in between only what they made."""
+    put_sweep(store, context_of(RUNS[0]))
+    compacted(store)
+    for number in range(2, WHOLE_EVERY):  # as of other dates and models
+        store.compacted.files.create(generation_path(number), Generation(number, ()).to_bytes())
+    later = replace(context_of(RUNS[1]), created_at=ASKED_AT + timedelta(days=1))
+    for cell in cells(PLAN):
+        store.put_cell(attempt_at(later, cell, created_at=later.created_at))
+    rows, requests = store.cells().to_pylist(), store.requests().num_rows
+    assert compacted(store, now=NOW + timedelta(days=99)).generation == WHOLE_EVERY
+    for number in range(1, WHOLE_EVERY):
+        (root / generation_path(number)).write_bytes(b"no longer needed")
+    now = open_store(str(root))
+    assert len(large_parts(root)) == 4
+    assert now.cells().to_pylist() == rows
+    assert now.requests().num_rows == requests
+    assert now.torn() == ()
+
+
+def test_leftovers_are_named_and_removed_and_nothing_else(store: Store, root: Path) -> None:
+    (sweep, _) = put_night(store)
+    files = files_below(root)
+    compacted(store)
+    large = large_parts(root)[0]
+    back, changed = sweep.cells[0].cell_part, sweep.cells[1].cell_part
+    (root / back).write_bytes(files[back])
+    (root / changed).write_bytes(files[back])
+    never = large.replace("generation-000001", "generation-000002")
+    dead = large[: -len("0.parquet")] + "x.parquet".replace("x", "0" if large[-9] != "0" else "1")
+    for path in (never, dead):
+        (root / path).write_bytes(b"half")
+    before = answers(root)
+    assert {path for kind, path in check(root) if kind == "leftover"} == {
+        back, changed, never, dead,
+    }  # fmt: skip
+    done = compacted(store)
+    assert (done.leftovers, [left.path for left in done.left]) == (2, [changed])
+    assert (root / never).exists()  # whoever writes it may be at work
+    os.utime(root / never, (0, 0))
+    done = compacted(store)
+    assert done.leftovers == 1
+    assert [path for kind, path in check(root) if kind == "leftover"] == [changed]
+    assert answers(root) == before
+
+
+class Lasting(LocalFiles):
+    """A folder whose files last: nothing can be removed, as with a bucket under a lock."""
+
+    def remove(self, path: str) -> None:
+        raise StoreAway("access is denied", path, "Allow it")
+
+
+def test_a_store_that_lets_nothing_be_removed_is_not_compacted(store: Store, root: Path) -> None:
+    put_night(store)
+    before = set(files_below(root))
+    location = FileLocation(str(root))
+    with pytest.raises(RefusedError, match=r"lets nothing be removed: .*access is denied"):
+        compacted(Store(location, Lasting(location), Redactor()))
+    (probe,) = set(files_below(root)) - before
+    assert probe.startswith("probes/")
+
+
+def test_an_outbox_does_not_send_what_was_compacted(store: Store, root: Path) -> None:
+    """It was sent once, and the answer was lost: the same bytes count as sent."""
+    run = context_of(RUNS[0])
+    with_outbox = open_store(str(root), outbox=root.parent / "outbox")
+    attempt = attempt_at(run, cells(PLAN)[0])
+    stored = with_outbox.put_cell(attempt)
+    assert with_outbox.outbox is not None
+    put_run(store, run, (stored, store.put_cell(attempt_at(run, cells(PLAN)[1], floor()))))
+    waiting = with_outbox.outbox / stored.cell_part
+    waiting.parent.mkdir(parents=True)
+    waiting.write_bytes((root / stored.cell_part).read_bytes())
+    compacted(store)
+    before = answers(root)
+    sent = with_outbox.send()
+    assert (sent.files, sent.left) == (1, ())
+    assert not (root / stored.cell_part).exists()
+    waiting.parent.mkdir(parents=True)
+    waiting.write_bytes(b"other bytes")
+    assert [left.path for left in with_outbox.send().left] == [stored.cell_part]
+    assert answers(root) == before
+
+
+def test_a_reader_that_is_overtaken_by_a_compaction_reads_on(store: Store, root: Path) -> None:
+    """It has listed the parts; then they are merged, and merged again."""
+    put_night(store)
+    reader = open_store(str(root))
+    rows = reader.cells().to_pylist()
+    listed = reader.files.list("requests")
+    sizes_before = [len(reader.files.read(path)) for path in listed]
+    compacted(store)
+    assert [len(reader.files.read(path)) for path in listed] == sizes_before
+    put_sweep(store, context_of("20261121T060000-0badcafe"))
+    compacted(store)
+    overtaken = open_store(str(root))
+    overtaken.compacted._catalog = reader.compacted._catalog
+    overtaken.compacted._generations = dict(reader.compacted._generations)
+    assert [len(overtaken.files.read(path)) for path in listed] == sizes_before
+    assert reader.cells().num_rows == len(rows) + 2
+
+
+def test_a_store_on_s3_is_compacted(s3: Any) -> None:
+    s3.create_bucket("compacted")
+    options = {"endpoint_url": s3.endpoint_url}
+    store = open_store("s3://compacted@us-east-1/nightly", options=options)
+    put_night(store)
+    rows, requests = store.cells().to_pylist(), store.requests().to_pylist()
+    done = compacted(store)
+    assert (done.attempts, done.parts_after, done.left) == (4, 2, ())
+    again = open_store("s3://compacted@us-east-1/nightly", options=options)
+    assert again.cells().to_pylist() == rows
+    assert again.requests().to_pylist() == requests
+    assert compacted(again).generation is None
