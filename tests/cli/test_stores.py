@@ -144,3 +144,83 @@ def test_what_is_torn_fails_the_check(tidemark, store: Store, tmp_path: Path) ->
     assert {found["kind"] for found in document["findings"]} == {
         "torn", "part_missing", "unfinished", "leftover",
     }  # fmt: skip
+
+
+def test_a_store_is_compacted_and_every_command_answers_as_before(
+    tidemark, store: Store, tmp_path: Path
+) -> None:
+    put_sweep(store)
+    put_sweep(store, context_of("20261121T040000-0badcafe"))
+    asked = (
+        ("runs", "--store", "results", "--json"),
+        ("report", "--store", "results", "--json"),
+        ("verify", "results"),
+    )
+    before = [tidemark(*arguments)[:2] for arguments in asked]
+    status, out, _ = tidemark("store", "compact", "results", "--dry-run")
+    assert status == 0
+    assert "8 parts" in out
+    assert "would become 2" in out
+    planned = json.loads(tidemark("store", "compact", "results", "--dry-run", "--json")[1])
+    assert (planned["parts_before"], planned["parts_after"]) == (8, 2)
+    assert not (tmp_path / "results/generations").exists()
+    status, out, err = tidemark("store", "compact", "results")
+    assert status == 0
+    assert out.startswith("4 attempts: 8 parts (")
+    assert out.endswith("now, generation 1\n")
+    assert "compacted 8 of 8 parts" in err
+    assert [tidemark(*arguments)[:2] for arguments in asked] == before
+    listed = tidemark("store", "ls", "results")[1]
+    assert "org/model=7b  2026-11-21  4" in listed
+    assert "4 cells are compacted into 2 large parts (generation 1)" in listed
+    assert "generations" in listed
+    document = json.loads(tidemark("store", "ls", "results", "--json")[1])
+    assert (document["generation"], document["compacted_cells"]) == (1, 4)
+    assert "nothing is torn" in tidemark("store", "check", "results")[1]
+    document = json.loads(tidemark("store", "compact", "results", "--json")[1])
+    assert (document["generation"], document["left"]) == (None, [])
+
+
+def test_what_a_compaction_left_is_checked_and_removed(
+    tidemark, store: Store, tmp_path: Path
+) -> None:
+    sweep = put_sweep(store)
+    part = tmp_path / "results" / sweep.cells[0].cell_part
+    data = part.read_bytes()
+    tidemark("store", "compact", "results")
+    part.write_bytes(data)
+    status, out, _ = tidemark("store", "check", "results")
+    assert status == 0
+    assert sweep.cells[0].cell_part in out
+    assert "tidemark store compact removes it" in out
+    status, out, _ = tidemark("store", "compact", "results")
+    assert (status, part.exists()) == (0, False)
+    assert "1 files that earlier compactions left are removed" in out
+    part.write_bytes(b"another's")
+    status, _, err = tidemark("store", "compact", "results")
+    assert (status, part.read_bytes()) == (3, b"another's")
+    assert f"left {sweep.cells[0].cell_part}: it has other bytes" in err
+    large = next((tmp_path / "results/requests").rglob("generation-*"))
+    large.write_bytes(b"damaged")
+    status, out, _ = tidemark("store", "check", "results")
+    assert status == 1
+    assert large.name in out
+    assert "it holds 2 attempts" in out
+
+
+def test_a_store_is_copied(tidemark, store: Store, tmp_path: Path) -> None:
+    sweep = put_sweep(store)
+    status, out, err = tidemark("store", "copy", "results", "other")
+    assert status == 0
+    assert out.endswith("copied to other, 0 were there already, 0 left\n")
+    assert "copied 13 of 13 files" in err
+    assert tidemark("verify", "other")[0] == 0
+    (tmp_path / "other" / sweep.manifest).write_text("another's")
+    status, out, err = tidemark("store", "copy", "results", "other")
+    assert (status, out) == (
+        3,
+        "0 files (0 bytes) copied to other, 12 were there already, 1 left\n",
+    )
+    assert f"left {sweep.manifest}: the destination has other bytes under this name" in err
+    document = json.loads(tidemark("store", "copy", "results", "other", "--json")[1])
+    assert (document["same"], document["left"][0]["path"]) == (12, sweep.manifest)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import threading
@@ -81,6 +82,9 @@ def test_a_compacted_store_has_few_files_and_answers_as_before(store: Store, roo
     assert answers(root) == before
     assert before["torn"] == open_store(str(root)).torn()
     assert planned(store).merges == ()
+    for row in store.cells().to_pylist():  # of the part it was written as, made again
+        part = store.files.read(store.stored(row).requests_part)
+        assert hashlib.sha256(part).hexdigest() == row["requests_sha256"]
 
 
 def test_the_store_that_compacted_and_one_opened_before_answer_as_before(

@@ -12,10 +12,14 @@ from hypothesis import strategies as st
 from tidemark.errors import StoreError
 from tidemark.results.layout import (
     NO_MODEL,
+    LargeName,
     PartName,
     attempt_id,
     decoded_model,
     encoded_model,
+    generation_number,
+    generation_path,
+    large_path,
     manifest_path,
     part_path,
     raw_path,
@@ -91,3 +95,20 @@ def test_a_raw_file_stays_in_its_folder(bad: str) -> None:
 )
 def test_other_files_are_no_parts(path: str) -> None:
     assert PartName.parse(path) is None
+
+
+def test_a_large_part_is_told_from_one_attempts_and_lies_in_the_same_folder() -> None:
+    folder = part_path("cells", "org/model", DAY, "c0ffee", "a1").rpartition("/")[0]
+    path = large_path(folder, 7, "ab" * 32)
+    assert path == f"{folder}/generation-000007-abababababababab.parquet"
+    assert PartName.parse(path) is None
+    assert LargeName.parse(path) == LargeName(folder, "cells", "org/model", "2026-11-21", 7)
+    for other in (path.replace("cells", "runs"), path.replace("-000007", "-7"), f"{path}.part"):
+        assert LargeName.parse(other) is None
+
+
+@pytest.mark.parametrize("number", [1, 999_999, 1_000_000])
+def test_a_generation_has_one_path(number: int) -> None:
+    assert generation_number(generation_path(number)) == number
+    for path in ("generations/1.json", "generations/0000001.json", "generations/000000.json"):
+        assert generation_number(path) is None
