@@ -14,7 +14,7 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-stores lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -29,6 +29,7 @@ help:
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
 	@echo "make bench-pai   the PAI client beside the official SDK; watching 1 to 1000 jobs (ten minutes)"
+	@echo "make bench-stores  10,000 cells on every kind of store, before and after compaction (hours; goes on)"
 	@echo "make lock        renew the pinned versions"
 
 setup: $(VENV)/ready
@@ -75,6 +76,9 @@ bench-verify: setup
 
 bench-pai: $(VENV)/contract
 	$(BIN)/python benchmarks/pai_client.py
+
+bench-stores: $(VENV)/stores
+	$(BIN)/python benchmarks/stores.py
 
 drill-adoption: $(VENV)/ready
 	ADOPTION_SCHEDULES=1000 $(BIN)/python -m pytest --timeout 600 tests/alibaba/test_adoption.py
