@@ -17,9 +17,11 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from alibabacloud_oss_v2.exceptions import RequestError
 from oss_service import SECRET, OssService
 
 from tidemark.errors import AlreadyThere, StoreAway, StoreBusy, StoreError
+from tidemark.results.outbox import outboxes
 from tidemark.results.patience import Patience
 from tidemark.results.rows import RunContext, RunOutcome, run_row
 from tidemark.results.store import Attempt, Store, open_store
@@ -351,6 +353,10 @@ def test_credentials_that_end_are_renewed_and_the_file_is_put(
     store.files.create("cells/after", b"after")
     assert (service.heard() - before)["PutObject"] == 2
     assert store.files.list("cells") == ["cells/after", "cells/before"]
+    accounts.add(replace(TEMPORARY, expires_at_s=1.0))
+    monkeypatch.delenv("ALIBABA_CLOUD_ACCESS_KEY_SECRET")  # nothing to renew them from
+    with pytest.raises(StoreAway, match="the credentials have expired"):
+        store.files.create("cells/late", b"late")
 
 
 def test_without_credentials_it_says_where_it_looked(
@@ -532,6 +538,28 @@ def test_a_service_that_hangs_is_given_up_on(
     service.play("calls: [{when: {action: PutObject}, then: {slow_s: 3}}]")
     store.files.create("raw/cell/attempt/x", b"x")
     assert store.waiting().files == 1
+
+
+def test_a_put_that_takes_longer_than_it_may_is_ended(store: Store) -> None:
+    with pytest.raises(RequestError, match="sending takes too long"):
+        store.files.filesystem.pipe_file(f"{store.files.root}/raw/x", b"x", timeout_s=-1.0)
+    assert store.files.list("raw") == []
+
+
+def test_what_waits_is_sent_to_the_region_that_was_configured(
+    service: OssService, bucket: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    service.simulator.create_bucket(bucket).region = "cn-beijing"
+    monkeypatch.setenv("TIDEMARK_REGION", "cn-beijing")
+    options = {"endpoint_url": service.endpoint_url}
+    store = open_store(f"oss://{bucket}/p", options=options, outbox=tmp_path, patience=HASTY)
+    service.play("calls: [{then: {error: {status: 503, code: ServiceUnavailable}}}]")
+    store.files.create("raw/cell/attempt/x", b"x")
+    service.play()
+    monkeypatch.delenv("TIDEMARK_REGION")
+    ((label,), _) = outboxes(tmp_path)
+    assert open_store(label.uri, options=label.options, outbox=tmp_path).send().files == 1
+    assert [*service.objects(bucket)] == ["p/raw/cell/attempt/x"]
 
 
 def test_names_of_any_kind_are_listed_as_they_were_written(store: Store) -> None:
