@@ -9,9 +9,26 @@
     github://owner/repository[@tag]                release assets
     pvc://[namespace:]claim/path                   a Kubernetes persistent volume claim
 
-The forms are those of OME's storage URIs, with what they leave out: `@` belongs to the bucket
-and nowhere else, names must be ones their service can have, `..` climbs nowhere. Credentials in
-a URI are refused, and what might be one is in no message.
+The forms are those of OME's storage URIs. Where OME's reading of them is loose, this is decided:
+
+| written                           | there                             | here                     |
+|-----------------------------------|-----------------------------------|--------------------------|
+| my-bucket/object                  | refused: no scheme                | a folder                 |
+| s3://my-bucket/pa@th/x            | bucket my-bucket/pa, region th    | the path pa@th/x         |
+| s3://b/x, pvc://My_claim/x        | names are not looked at           | refused: no such names   |
+| oci://n/ns/b/bucket/o             | refused                           | refused                  |
+| oci://n/ns/b/bucket/o/            | the whole bucket                  | the whole bucket         |
+| oci://n//b//o/                    | empty names                       | refused                  |
+| pvc://claim/../x, s3://bucket/../x| refused for pvc, else kept        | refused                  |
+| github://o/r/x                    | repository r/x                    | refused                  |
+| github://o/r@                     | the empty tag                     | refused                  |
+| github://o/r@pkg@1.0              | the tag pkg@1.0                   | the tag pkg@1.0          |
+| a slash at the end                | belongs to the path               | left out                 |
+| hf://, vendor://, modelpack://    | models, and no place for results  | refused                  |
+| local://path                      | a model, and no place for results | refused; file:// is meant|
+
+Credentials in a URI are refused, and what might be one is in no message. Which names there can
+be, `location_names.py` says.
 """
 
 from __future__ import annotations
@@ -25,6 +42,24 @@ from typing import ClassVar, Final
 from urllib.parse import quote, unquote
 
 from tidemark.errors import StoreError
+from tidemark.results.location_names import (
+    AZURE_ACCOUNT,
+    AZURE_CONTAINER,
+    CLAIM,
+    GCS_BUCKET,
+    GIT_TAG,
+    GITHUB_OWNER,
+    GITHUB_REPOSITORY,
+    NAMESPACE,
+    OCI_BUCKET,
+    OCI_NAMESPACE,
+    OSS_BUCKET,
+    REGION,
+    S3_BUCKET,
+    UNPRINTABLE,
+    Names,
+    demand_path,
+)
 from tidemark.results.redact import Redactor
 
 __all__ = [
@@ -40,43 +75,9 @@ __all__ = [
     "parse_location",
 ]
 
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_GCS_BUCKET = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_REGION = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-_NAMESPACE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_CLAIM = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?")
-_ACCOUNT = re.compile(r"[a-z0-9]{3,24}")
-_CONTAINER = re.compile(r"(?=.{3,63}\Z)[a-z0-9]+(?:-[a-z0-9]+)*")
-_OCI_NAME = re.compile(r"[A-Za-z0-9._-]{1,256}")
-_GITHUB_NAME = re.compile(r"(?!\.{1,2}\Z)[A-Za-z0-9._-]{1,100}")
-_GITHUB_TAG = re.compile(r"[^\s~^:?*\[\\@]{1,255}")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _AZURE_HOST = ".blob.core.windows.net"
 _SHAPES_ONLY = Redactor()
-
-_BUCKET_RULE = "3 to 63 of a-z, 0-9, '.' and '-', with a letter or digit at both ends"
-
-
-def _demand(pattern: re.Pattern[str], value: str, what: str, where: str, rule: str) -> None:
-    if not value:
-        raise StoreError(f"{what} is missing", where, f"The form is {where}")
-    if not pattern.fullmatch(value):
-        raise StoreError(f"{what} {value!r} is not one", where, f"Allowed: {rule}")
-
-
-def _demand_prefix(prefix: str, where: str) -> None:
-    if _CONTROL.search(prefix):
-        raise StoreError("the path has control characters in it", where, "Leave them out")
-    if "?" in prefix or "#" in prefix:
-        raise StoreError("the path has '?' or '#' in it", where, "Leave them out")
-    segments = prefix.split("/") if prefix else []
-    if "" in segments:
-        raise StoreError("the path has an empty segment", where, "Write single slashes")
-    if {".", ".."} & set(segments):
-        raise StoreError("the path has '.' or '..' in it", where, "Write where it leads")
-    if prefix != prefix.strip():
-        raise StoreError("the path has spaces around it", where, "Leave them out")
 
 
 def _joined(head: str, prefix: str) -> str:
@@ -92,8 +93,9 @@ class FileLocation:
     path: str
 
     def __post_init__(self) -> None:
-        if not self.path or _CONTROL.search(self.path) or self.path != self.path.strip():
-            raise StoreError("the path is empty or has unprintable characters", self.form)
+        if not self.path or UNPRINTABLE.search(self.path) or self.path != self.path.strip():
+            remedy = "Write a folder's path, without line breaks or spaces around it"
+            raise StoreError("the path is empty or has unprintable characters", self.form, remedy)
         segments = [segment for segment in self.path.split("/") if segment not in ("", ".")]
         plain = ("/" if self.path.startswith("/") else "") + "/".join(segments)
         object.__setattr__(self, "path", plain or ".")
@@ -109,16 +111,16 @@ class FileLocation:
 class _BucketLocation:
     scheme: ClassVar[str]
     form: ClassVar[str]
+    names: ClassVar[Names]
     bucket: str
     prefix: str = ""
     region: str | None = None
 
     def __post_init__(self) -> None:
-        _demand(_BUCKET, self.bucket, "the bucket name", self.form, _BUCKET_RULE)
+        self.names.demand(self.bucket, self.form)
         if self.region is not None:
-            rule = "a region such as us-east-1 or cn-hangzhou; or no '@'"
-            _demand(_REGION, self.region, "the region", self.form, rule)
-        _demand_prefix(self.prefix, self.form)
+            REGION.demand(self.region, self.form)
+        demand_path(self.prefix, self.form)
 
     def __str__(self) -> str:
         region = f"@{self.region}" if self.region else ""
@@ -131,6 +133,7 @@ class S3Location(_BucketLocation):
 
     scheme: ClassVar[str] = "s3"
     form: ClassVar[str] = "s3://bucket[@region]/prefix"
+    names: ClassVar[Names] = S3_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +142,7 @@ class OssLocation(_BucketLocation):
 
     scheme: ClassVar[str] = "oss"
     form: ClassVar[str] = "oss://bucket[@region]/prefix"
+    names: ClassVar[Names] = OSS_BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +156,9 @@ class OciLocation:
     prefix: str = ""
 
     def __post_init__(self) -> None:
-        rule = "letters, digits, '.', '_' and '-'"
-        _demand(_OCI_NAME, self.namespace, "the namespace", self.form, rule)
-        _demand(_OCI_NAME, self.bucket, "the bucket name", self.form, rule)
-        _demand_prefix(self.prefix, self.form)
+        OCI_NAMESPACE.demand(self.namespace, self.form)
+        OCI_BUCKET.demand(self.bucket, self.form)
+        demand_path(self.prefix, self.form)
 
     def __str__(self) -> str:
         return f"oci://n/{self.namespace}/b/{self.bucket}/o/{self.prefix}"
@@ -172,11 +175,12 @@ class AzureLocation:
     prefix: str = ""
 
     def __post_init__(self) -> None:
-        rule = "3 to 24 of a-z and 0-9"
-        _demand(_ACCOUNT, self.account, "the account name", self.form, rule)
-        rule = "3 to 63 of a-z, 0-9 and single '-' between them"
-        _demand(_CONTAINER, self.container, "the container name", self.form, rule)
-        _demand_prefix(self.prefix, self.form)
+        AZURE_ACCOUNT.demand(self.account, self.form)
+        AZURE_CONTAINER.demand(self.container, self.form)
+        demand_path(self.prefix, self.form)
+        if any(segment.endswith(".") for segment in self.prefix.split("/")):
+            remedy = "Write its parts without a dot at their end"
+            raise StoreError("the path has a part that ends with '.'", self.form, remedy)
 
     def __str__(self) -> str:
         return _joined(f"az://{self.account}/{self.container}", self.prefix)
@@ -192,9 +196,8 @@ class GcsLocation:
     prefix: str = ""
 
     def __post_init__(self) -> None:
-        rule = "3 to 222 of a-z, 0-9, '.', '_' and '-', with a letter or digit at both ends"
-        _demand(_GCS_BUCKET, self.bucket, "the bucket name", self.form, rule)
-        _demand_prefix(self.prefix, self.form)
+        GCS_BUCKET.demand(self.bucket, self.form)
+        demand_path(self.prefix, self.form)
 
     def __str__(self) -> str:
         return _joined(f"gs://{self.bucket}", self.prefix)
@@ -211,10 +214,9 @@ class GithubLocation:
     tag: str = "latest"
 
     def __post_init__(self) -> None:
-        rule = "letters, digits, '.', '_' and '-'"
-        _demand(_GITHUB_NAME, self.owner, "the owner", self.form, rule)
-        _demand(_GITHUB_NAME, self.repository, "the repository", self.form, rule)
-        _demand(_GITHUB_TAG, self.tag, "the tag", self.form, "a tag as git allows it, or no '@'")
+        GITHUB_OWNER.demand(self.owner, self.form)
+        GITHUB_REPOSITORY.demand(self.repository, self.form)
+        GIT_TAG.demand(self.tag, self.form)
 
     def __str__(self) -> str:
         return f"github://{self.owner}/{self.repository}@{self.tag}"
@@ -232,13 +234,11 @@ class PvcLocation:
 
     def __post_init__(self) -> None:
         if self.namespace is not None:
-            rule = "up to 63 of a-z, 0-9 and '-', with a letter or digit at both ends"
-            _demand(_NAMESPACE, self.namespace, "the namespace", self.form, rule)
-        rule = "a-z, 0-9, '.' and '-', with a letter or digit at both ends"
-        _demand(_CLAIM, self.claim, "the claim's name", self.form, rule)
+            NAMESPACE.demand(self.namespace, self.form)
+        CLAIM.demand(self.claim, self.form)
         if not self.path:
             raise StoreError("the path in the volume is missing", self.form, "Name a folder in it")
-        _demand_prefix(self.path, self.form)
+        demand_path(self.path, self.form)
 
     def __str__(self) -> str:
         namespace = f"{self.namespace}:" if self.namespace else ""
@@ -265,7 +265,7 @@ def parse_location(text: str) -> Location:
     """
     if not text.strip():
         raise StoreError("the store's location is empty", None, "Give a folder or s3://bucket/…")
-    if text != text.strip() or _CONTROL.search(text):
+    if text != text.strip() or UNPRINTABLE.search(text):
         remedy = "Leave them out"
         raise StoreError("the store's location has spaces around it or line breaks", None, remedy)
     match = _SCHEME.fullmatch(text)
@@ -327,6 +327,9 @@ def _gcs(rest: str) -> GcsLocation:
 
 def _oci(rest: str) -> OciLocation:
     parts = rest.split("/", 5)
+    if len(parts) == 5 and (parts[0], parts[2], parts[4]) == ("n", "b", "o"):
+        remedy = "Write oci://n/namespace/b/bucket/o/ for the whole bucket, or a prefix after it"
+        raise StoreError("there is no '/' after the mark o", OciLocation.form, remedy)
     if len(parts) != 6 or (parts[0], parts[2], parts[4]) != ("n", "b", "o"):
         remedy = f"The form is {OciLocation.form}"
         raise StoreError("the marks n, b and o are not where they belong", "oci://…", remedy)
@@ -342,7 +345,9 @@ def _azure(rest: str) -> AzureLocation:
 def _github(rest: str) -> GithubLocation:
     owner, _, path = rest.partition("/")
     repository, at, tag = path.partition("@")
-    return GithubLocation(owner, repository, tag if at else "latest")
+    if not at:
+        return GithubLocation(owner, repository.removesuffix("/"))
+    return GithubLocation(owner, repository, tag)
 
 
 def _pvc(rest: str) -> PvcLocation:
