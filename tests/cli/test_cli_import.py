@@ -22,7 +22,9 @@ DATA = Path(__file__).parent.parent / "data"
 SHARED = DATA / "genai_bench_import" / "shared_prefix"
 REPEATED = DATA / "genai_bench_import" / "repeated_level"
 DOWN = DATA / "genai_bench_import" / "endpoint_down"
+BATCHES = DATA / "genai_bench_import" / "batch_sizes"
 OTHER = "D20_16_text-to-text_num_concurrency_2_time_1s.json"
+AGAIN = "D40_12_text-to-text_num_concurrency_2_time_2s.json"
 
 
 @pytest.fixture
@@ -93,6 +95,60 @@ def test_seconds_are_seconds_whatever_the_engine_wrote(command: Command, shared:
     assert max(row["e2e_s"] or 0.0 for row in requests()) < 10
 
 
+def test_a_unit_that_is_not_the_one_the_file_says_is_corrected(
+    command: Command, shared: Path
+) -> None:
+    path = shared / AGAIN
+    path.write_text(path.read_text().replace('"_time_unit": "ms"', '"_time_unit": "s"'))
+    said = command("import", str(shared))
+    assert (said.status, "its requests prove that it is ms" in said.out) == (0, True)
+    (row,) = (one for one in rows() if one["engine_claims_unit"] == "ms")
+    assert 0.08 < row["ttft_s_min"] < 0.2
+    assert row["serving_version"] == "0.9.1"
+    assert "engine_disagrees" not in {reason["code"] for reason in row["reasons"]}
+    assert command("verify", "results").status == 0
+
+
+def test_batch_sizes_are_levels_too(command: Command) -> None:
+    assert command("import", str(BATCHES)).status == 0
+    told = [(row["task"], row["concurrency"], row["batch_size"], row["ttft_s_mean"])
+            for row in rows()]  # fmt: skip
+    assert told == [("text-to-embeddings", 1, 2, None), ("text-to-embeddings", 1, 4, None)]
+    assert all(0.09 < row["e2e_s_mean"] < 1 and row["input_tput_tok_s"] > 0 for row in rows())
+    assert command("verify", "results").status == 0
+
+
+def test_what_is_known_better_later_is_said(command: Command, shared: Path) -> None:
+    """The workbook of an experiment turned up after its levels were imported."""
+    workbook = (shared / "again_summary.xlsx").read_bytes()
+    (shared / "again_summary.xlsx").unlink()
+    command("import", str(shared))
+    (shared / "again_summary.xlsx").write_bytes(workbook)
+    said = command("import", str(shared))
+    assert "has it as of a model that is not known; by what lies beside it today" in said.out
+    assert len(rows()) == 5
+
+
+def test_a_file_that_is_still_being_written_is_left(
+    command: Command, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows between the look at it and its import; the store's first link is in between."""
+    linking, path = os.link, shared / AGAIN
+
+    def link(*arguments: Any) -> None:
+        path.write_bytes(path.read_bytes() + b" ")
+        linking(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", link)
+        said = command("import", str(shared))
+    assert said.status == 3
+    assert f"refused {AGAIN}: it changed while it was imported" in said.err
+    assert len(rows()) == 4
+    assert "1 imported, 4 already there" in command("import", str(shared)).out
+    assert command("verify", "results").status == 0
+
+
 def test_failed_requests_are_results(command: Command, shared: Path) -> None:
     command("import", str(shared))
     (row,) = (one for one in rows() if one["scenario"] == "D(20,16)")
@@ -160,9 +216,10 @@ def test_an_import_that_was_cut_short_goes_on_where_it_stopped(
             raise Killed
         linking(*arguments)
 
-    with monkeypatch.context() as patched, pytest.raises(Killed):
+    with monkeypatch.context() as patched:
         patched.setattr(os, "link", link)
-        command("import", str(REPEATED))
+        with pytest.raises(Killed):
+            command("import", str(REPEATED))
     assert command("import", str(REPEATED)).status == 0
     assert len(rows()) == 2
     verified = command("verify", "results")

@@ -94,12 +94,9 @@ def import_output(
     from tidemark.engines.genai_bench_import import Importer
     from tidemark.engines.genai_bench_import_source import survey
     from tidemark.results.context import Harness
-    from tidemark.results.store import open_store
 
     _check(name, engine_version)
-    config = load_config(os.environ, Path.cwd())
-    found = open_store(source, options=config.options_for(source))
-    target = opened(store)
+    found, target = opened(source), opened(store)
     with _progress() as on_progress:
         surveyed = survey(found.files, on_progress=on_progress)
         importer = Importer(
@@ -194,6 +191,8 @@ def _say_run(run: ImportedRun) -> None:
             say(f"{'':17}{file.reason}")
         for note in file.notes:
             say(f"{'':17}{note}")
+    for note in run.notes:
+        say(f"  note: {note}")
 
 
 _WORDS: Final = {

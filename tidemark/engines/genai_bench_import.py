@@ -76,13 +76,18 @@ class ImportedFile:
 
 @dataclass(frozen=True, slots=True)
 class ImportedRun:
-    """An experiment that became a run, or would; `run_id` is None where nothing in it is new."""
+    """An experiment that became a run, or would; `run_id` is None where nothing in it is new.
+
+    `planned` counts the cells that it asked for and that no earlier import has; `notes` are of all
+    its files, those of a file its own.
+    """
 
     run_id: str | None
     folder: str
     model: str | None
     planned: int
     files: tuple[ImportedFile, ...]
+    notes: tuple[str, ...] = ()
     outcome: str | None = None
     written_at: str | None = None
 
@@ -171,11 +176,10 @@ class Importer:
         self, sweep: _Sweep, there: Mapping[str, str], finished: Collection[str], dry_run: bool
     ) -> ImportedRun:
         rows = self._rows(there, [_attempt_id(level) for level, _ in sweep.cells])
-        over = {attempt for attempt, row in rows.items() if row["run_id"] in finished}
+        over = {attempt: row for attempt, row in rows.items() if row["run_id"] in finished}
         new = tuple((level, cell) for level, cell in sweep.cells if _attempt_id(level) not in over)
         files = tuple(
-            _file(level, cell, sweep, "would_import" if (level, cell) in new else "already")
-            for level, cell in sweep.cells
+            _file(level, cell, sweep, over.get(_attempt_id(level))) for level, cell in sweep.cells
         )
         told = ImportedRun(
             run_id=_run_id([level for level, _ in new]) if new else None,
@@ -183,6 +187,7 @@ class Importer:
             model=sweep.planned.plan.endpoint.model,
             planned=sweep.planned.planned - len(over),
             files=files,
+            notes=sweep.planned.notes,
             written_at=sweep.experiment.written_at,
         )
         if dry_run or told.run_id is None:
@@ -342,10 +347,18 @@ class Importer:
         return outcome
 
 
-def _file(level: Level, cell: Cell, sweep: _Sweep, fate: Fate) -> ImportedFile:
+def _file(level: Level, cell: Cell, sweep: _Sweep, row: Row | None) -> ImportedFile:
+    """What is said of a file; `row` is that of an earlier import."""
+    notes = list(level.notes)
+    if row is not None and row["cell_id"] != cell.cell_id:
+        then, now = row["model_name"], sweep.planned.plan.endpoint.model
+        notes.append(
+            f"run {row['run_id']} has it as of {then or 'a model that is not known'}; by what lies "
+            f"beside it today it is of {now or 'a model that is not known'}"
+        )
     return ImportedFile(
         path=level.path,
-        fate=fate,
+        fate="would_import" if row is None else "already",
         scenario=level.scenario.text,
         task=level.task,
         concurrency=level.concurrency,
@@ -357,7 +370,7 @@ def _file(level: Level, cell: Cell, sweep: _Sweep, fate: Fate) -> ImportedFile:
         cell_id=cell.cell_id,
         attempt_id=_attempt_id(level),
         reason=sweep.experiment.reasons[level.path],
-        notes=(*level.notes, *sweep.planned.notes),
+        notes=tuple(notes),
     )
 
 

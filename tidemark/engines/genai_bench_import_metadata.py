@@ -139,9 +139,8 @@ def contradictions(level: Level, metadata: Metadata) -> Iterator[str]:
     if level.scenario.text not in metadata.scenarios:
         told = ", ".join(metadata.scenarios)
         yield f"scenario {level.scenario.text}, which is none of {told}"
-    written = level.claimed_unit or level.unit
-    if metadata.time_unit is not None and written != metadata.time_unit:
-        yield f"times written in {written}, not in {metadata.time_unit}"
+    if metadata.time_unit is not None and level.unit != metadata.time_unit:
+        yield f"times written in {level.unit}, not in {metadata.time_unit}"
     if metadata.version in _RELEASED and metadata.version not in level.releases:
         yield f"fields of genai-bench {' or '.join(level.releases)}, not {metadata.version}"
 

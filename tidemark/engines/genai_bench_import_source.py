@@ -179,7 +179,7 @@ def _experiments(name: str, folder: _Folder) -> list[Experiment]:
     for level, (metadata, reason) in _attributed(folder).items():
         reasons[level.path] = reason
         if metadata is None:
-            key = (level.task, level.iteration, level.claimed_unit or level.unit, *level.releases)
+            key = (level.task, level.iteration, level.unit, *level.releases)
             unknown[key].append(level)
         else:
             known.setdefault(_identity(metadata), (metadata, []))[1].append(level)
