@@ -562,6 +562,16 @@ def test_what_waits_is_sent_to_the_region_that_was_configured(
     assert [*service.objects(bucket)] == ["p/raw/cell/attempt/x"]
 
 
+def test_an_empty_file_comes_back_and_an_empty_folder_is_one(
+    service: OssService, store: Store
+) -> None:
+    store.files.create("raw/empty", b"")
+    assert store.files.read("raw/empty") == b""
+    before = service.heard()
+    assert store.files.filesystem.find(f"{store.files.root}/cells") == []
+    assert sum((service.heard() - before).values()) == 2
+
+
 def test_names_of_any_kind_are_listed_as_they_were_written(store: Store) -> None:
     names = sorted(["raw/a b", "raw/ü+%25&=?", "raw/日本", "raw/x/y", "raw/" + "n" * 200])
     for name in names:

@@ -49,14 +49,7 @@ class OssFileSystem(AbstractFileSystem):  # type: ignore[misc]
         bucket, key = _split(path)
         if key:
             with contextlib.suppress(FileNotFoundError):
-                head = self._head(path)
-                return {
-                    "name": path,
-                    "size": head.content_length,
-                    "type": "file",
-                    "ETag": head.etag,
-                    "LastModified": head.last_modified,
-                }
+                return self._file(path)
         page = next(self._pages(bucket, f"{key}/" if key else "", most=1))
         if not page.contents and key:
             raise FileNotFoundError(path)
@@ -95,8 +88,7 @@ class OssFileSystem(AbstractFileSystem):  # type: ignore[misc]
         found = {one["name"]: one for page in pages for one in _files(bucket, page)}
         if not found and key:
             with contextlib.suppress(FileNotFoundError):
-                here = self.info(path)
-                found = {path: here} if here["type"] == "file" else {}
+                found = {path: self._file(path)}
         return found if detail else sorted(found)
 
     def cat_file(
@@ -208,6 +200,16 @@ class OssFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 self._client.abort_multipart_upload(oss.AbortMultipartUploadRequest(**same))
             raise
 
+    def _file(self, path: str) -> dict[str, Any]:
+        head = self._head(path)
+        return {
+            "name": path,
+            "size": head.content_length,
+            "type": "file",
+            "ETag": head.etag,
+            "LastModified": head.last_modified,
+        }
+
     def _head(self, path: str) -> oss.HeadObjectResult:
         bucket, key = _split(path)
         with _translated(path):
@@ -253,9 +255,10 @@ class _Sending:
     def __init__(self, timeout_s: float | None) -> None:
         self._until = None if timeout_s is None else time.monotonic() + timeout_s
 
-    def body(self, data: bytes) -> io.BytesIO:
+    def body(self, data: bytes) -> io.BytesIO | bytes:
         """A body that is read in small pieces, as only then each has the connection's timeout."""
-        return _Body(data, self._until)
+        # Of an empty file the client would not tell the length.
+        return _Body(data, self._until) if data else data
 
 
 class _Body(io.BytesIO):
