@@ -45,6 +45,7 @@ from stored_sweep import (
 from tidemark.errors import AlreadyThere, RefusedError, StoreAway, StoreError
 from tidemark.plan.cells import cells
 from tidemark.results.compaction import compact
+from tidemark.results.compaction_plan import Plan
 from tidemark.results.files import LocalFiles, sizes
 from tidemark.results.generations import WHOLE_EVERY, Generation
 from tidemark.results.layout import LargeName, generation_path
@@ -233,6 +234,34 @@ def test_of_two_compactors_at_once_one_wins_and_the_other_leaves_nothing(
     assert answers(root) == before
 
 
+class Overtaken(LocalFiles):
+    """A folder in which another compaction, which began earlier, is done just before this one."""
+
+    plan: Plan | None = None
+
+    def create(self, path: str, data: bytes) -> None:
+        other = open_store(self.root)
+        if LargeName.parse(path) is not None and self.plan is None:
+            put_sweep(other, context_of(RUNS[2]))
+            self.plan = planned(other)
+        elif path.startswith("generations/") and self.plan is not None:
+            compact(other, self.plan)
+        super().create(path, data)
+
+
+def test_a_compaction_that_is_overtaken_at_the_end_takes_back_what_it_wrote(
+    store: Store, root: Path
+) -> None:
+    for run_id in RUNS[:2]:
+        put_sweep(store, context_of(run_id))
+    location = FileLocation(str(root))
+    with pytest.raises(RefusedError, match="another compaction was first"):
+        compacted(Store(location, Overtaken(location), Redactor()))
+    assert len(large_parts(root)) == 2
+    now = answers(root)
+    assert (len(now["cells"]), now["torn"], now["verified"][0]) == (6, (), ())
+
+
 def test_many_compactors_at_once(store: Store, root: Path) -> None:
     put_night(store)
     before = answers(root)
@@ -302,14 +331,19 @@ def test_requests_that_were_changed_are_found_out_after_a_compaction_too(
     assert answers(root) == before
 
 
-def test_parts_of_other_columns_are_kept_apart(store: Store, root: Path) -> None:
+@pytest.mark.parametrize("change", ["fewer columns", "another description"])
+def test_parts_of_other_columns_are_kept_apart(store: Store, root: Path, change: str) -> None:
     for run_id in RUNS[:2]:
         sweep = put_sweep(store, context_of(run_id))
     for stored in sweep.cells:
         table = pq.ParquetFile(root / stored.cell_part).read()
-        (root / stored.cell_part).write_bytes(parquet_bytes(table.drop_columns(["seed"])))
+        older = table.replace_schema_metadata({"table": "cells"})
+        if change == "fewer columns":
+            older = table.drop_columns(["seed"])
+        (root / stored.cell_part).write_bytes(parquet_bytes(older))
     before = answers(root)
-    assert compacted(store).parts_after == 3
+    done = compacted(store)
+    assert (done.parts_after, done.left) == (3, ())
     assert answers(root) == before
 
 
