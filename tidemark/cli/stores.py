@@ -64,9 +64,7 @@ def say_what_waits(uri: str, console: Console, parameters: Mapping[str, str] | N
         )
 
 
-Where = Annotated[
-    str | None, typer.Argument(help="A path, file:// or s3://. Default: the configured store.")
-]
+Where = Annotated[str | None, typer.Argument(help="A path or URI. Default: the configured store.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
@@ -120,7 +118,7 @@ def compact(
 
 @stores.command("copy")
 def copy(
-    source: Annotated[str, typer.Argument(help="The store to copy: a path, file:// or s3://.")],
+    source: Annotated[str, typer.Argument(help="The store to copy: a path or URI.")],
     destination: Annotated[str, typer.Argument(help="The store to copy it into.")],
     as_json: AsJson = False,
 ) -> None:
@@ -138,10 +136,23 @@ def copy(
     raise typer.Exit(status)
 
 
+@stores.command("kinds")
+def kinds(
+    kind: Annotated[
+        str | None, typer.Argument(help="One of them, such as oss. Default: all, briefly.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what kinds of stores there are, what each guarantees and what it can be told."""
+    from tidemark.cli.store_kinds import show_kinds
+
+    show_kinds(kind, as_json=as_json)
+
+
 @stores.command("send")
 def send(
     store: Annotated[
-        str | None, typer.Argument(help="A path, file:// or s3://. Default: all that wait.")
+        str | None, typer.Argument(help="A path or URI. Default: all that wait.")
     ] = None,
 ) -> None:
     """Send results that wait on this machine because their store took nothing."""

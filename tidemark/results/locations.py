@@ -63,6 +63,7 @@ from tidemark.results.location_names import (
 from tidemark.results.redact import Redactor
 
 __all__ = [
+    "FORMS",
     "AzureLocation",
     "FileLocation",
     "GcsLocation",
@@ -281,7 +282,7 @@ def parse_location(text: str) -> Location:
 def _bare(text: str) -> FileLocation:
     head, colon, _ = text.partition(":")
     if colon and head.lower() in _PARSERS:
-        form = _FORMS[head.lower()]
+        form = FORMS[head.lower()]
         raise StoreError(f"{head}: is not followed by //", None, f"Write {form}, or ./{head}:…")
     return FileLocation(text)
 
@@ -372,7 +373,8 @@ _KINDS = (
     FileLocation, S3Location, OssLocation, OciLocation,
     AzureLocation, GcsLocation, GithubLocation, PvcLocation,
 )  # fmt: skip
-_FORMS: Final = {kind.scheme: kind.form for kind in _KINDS}
+FORMS: Final = {kind.scheme: kind.form for kind in _KINDS}
+"""How each kind of location is written, by its scheme."""
 
 _OTHER_NAMES: Final = {
     **dict.fromkeys(("s3a", "s3n", "minio", "aws", "r2"), "s3"),
@@ -390,10 +392,10 @@ _NO_STORE: Final = {
 
 
 def _unknown(scheme: str) -> StoreError:
-    known = ", ".join(f"{name}://" for name in _FORMS)
+    known = ", ".join(f"{name}://" for name in FORMS)
     if scheme in _NO_STORE:
         return StoreError(_NO_STORE[scheme], f"{scheme}://…", f"Stores are a folder or {known}")
-    near = difflib.get_close_matches(scheme, [*_FORMS], n=1, cutoff=0.6)
+    near = difflib.get_close_matches(scheme, [*FORMS], n=1, cutoff=0.6)
     meant = _OTHER_NAMES.get(scheme) or (near[0] if near else None)
-    remedy = f"Did you mean {_FORMS[meant]}?" if meant else f"Known are a folder and {known}"
+    remedy = f"Did you mean {FORMS[meant]}?" if meant else f"Known are a folder and {known}"
     return StoreError(f"no store is called {scheme}://", f"{scheme}://…", remedy)

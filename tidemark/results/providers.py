@@ -38,9 +38,9 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     "s3": Provider(
         title="Amazon S3",
         opened_by="tidemark.results.s3:S3Files",
-        exclusive_create="If-None-Match: *, also when a multipart upload is completed",
+        exclusive_create="If-None-Match: *, also when a multipart upload is completed (a service "
+        "that speaks like S3 and ignores it is refused by the probe)",
         encryption="sse AES256 or aws:kms, with sse_kms_key_id",
-        weaker="services that only speak like S3 may ignore If-None-Match: the probe finds out",
     ),
     "oss": Provider(
         title="Alibaba Cloud OSS",
