@@ -19,6 +19,7 @@ from gcsfs.credentials import GoogleCredentials
 from gcsfs.retry import validate_response
 from google.auth.transport.requests import Request
 from google.oauth2 import service_account
+from yarl import URL
 
 from tidemark.errors import StoreError
 from tidemark.results.gcs_failures import GcsAnswer, gcs_refusal
@@ -178,7 +179,8 @@ class _Objects(GCSFileSystem):  # type: ignore[misc]  # it has no types
         )
         async with self.session.request(
             method=method,
-            url=self._format_path(path, args),
+            # As it is: names have characters that would be unquoted again.
+            url=URL(self._format_path(path, args), encoded=True),
             params=self._get_params(kwargs),
             json=json,
             headers=self._get_headers(headers, cache_type, cache_source),
