@@ -6,7 +6,10 @@ release GitHub calls the project's latest at the moment, which would be another 
 that is published. Once found, the release is known by its id: a run's store stays where it is even
 if the tag is moved.
 
-A release takes 1,000 assets of up to 2 GiB, and GitHub some 80 new files a minute.
+The first file creates the release as a pre-release, and with it the git tag if there is none, on
+the default branch: workflows that wait for tags or releases may start from it.
+
+A release takes 1,000 assets of up to 2 GiB, and GitHub some 80 new files a minute and 500 an hour.
 """
 
 from __future__ import annotations
