@@ -48,7 +48,6 @@ class OssFiles(ObjectFiles):
     """
 
     scheme: ClassVar[str] = "oss"
-    talkative: ClassVar[tuple[str, ...]] = ("fsspec", "urllib3", "requests")
 
     def __init__(
         self,
