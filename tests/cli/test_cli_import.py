@@ -263,6 +263,7 @@ def test_a_file_that_contradicts_itself_is_refused_and_the_others_are_kept(
     assert f"refused {OTHER}: its name says D20_16, num_concurrency, 2, its content" in said.err
     assert "refused D1_2_text-to-text_num_concurrency_1_time_1s.json: it is empty" in said.err
     assert "4 imported, 2 refused" in said.out
+    assert "harbour-70b, from ./, failed, 1 more level was asked for" in said.out
     assert len(rows()) == 4
 
 

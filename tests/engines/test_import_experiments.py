@@ -42,7 +42,7 @@ def copied(tmp_path: Path) -> Copied:
 
 
 def surveyed(folder: Path) -> Survey:
-    return survey(open_store(str(folder)).files)
+    return survey(open_store(str(folder)).files, str(folder))
 
 
 def told(found: Survey) -> dict[str, str | None]:

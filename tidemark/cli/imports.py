@@ -98,7 +98,7 @@ def import_output(
     _check(name, engine_version)
     found, target = opened(source), opened(store)
     with _progress() as on_progress:
-        surveyed = survey(found.files, on_progress=on_progress)
+        surveyed = survey(found.files, found.uri, on_progress=on_progress)
         importer = Importer(
             found.files,
             found.uri,
@@ -183,7 +183,8 @@ def _say_run(run: ImportedRun) -> None:
     what = f"{run.run_id}: {model}" if run.run_id else f"{model}, imported before"
     outcome = f", {run.outcome}" if run.outcome else ""
     missing = run.planned - len(run.files)
-    planned = f", {missing} more levels were asked for" if run.run_id and missing > 0 else ""
+    more = "1 more level was" if missing == 1 else f"{missing} more levels were"
+    planned = f", {more} asked for" if run.run_id and missing > 0 else ""
     say(f"{what}, from {run.folder or './'}{outcome}{planned}")
     for file in run.files:
         say(f"  {_WORDS[file.fate]:<14} {file.path}: {_words(file)}")

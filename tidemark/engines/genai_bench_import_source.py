@@ -95,16 +95,17 @@ class _Folder:
     workbooks: list[Workbook] = field(default_factory=list)
 
 
-def survey(files: Files, *, on_progress: Progress | None = None) -> Survey:
+def survey(files: Files, where: str, *, on_progress: Progress | None = None) -> Survey:
     """Read all that genai-bench left below a root, and tell its experiments apart.
 
-    Raises StoreError for a location that cannot be read, EngineError where no level file is.
+    `where` names the location in errors. Raises StoreError for a location that cannot be read,
+    EngineError where no level file is.
     """
     tell = on_progress or (lambda *_: None)
     paths = files.list("")
     levels = [path for path in paths if LEVEL_FILE.fullmatch(_name(path))]
     if not levels:
-        raise _nothing(files.root, paths)
+        raise _nothing(where, paths)
     beside = [path for path in paths if _is_beside(path)]
     size_bytes = sizes(files)
     refused: list[Refused] = []
@@ -272,7 +273,7 @@ def _read(files: Files, path: str, size_bytes: Mapping[str, int], most: int) -> 
     return files.read(path)
 
 
-def _nothing(root: str, paths: Sequence[str]) -> EngineError:
+def _nothing(where: str, paths: Sequence[str]) -> EngineError:
     if not paths:
         what, remedy = "there are no files", "Check the address: a folder, or a prefix of keys"
     elif any(_METADATA.fullmatch(_name(path)) for path in paths):
@@ -281,7 +282,7 @@ def _nothing(root: str, paths: Sequence[str]) -> EngineError:
     else:
         what = f"none of the {len(paths)} files is a level file of genai-bench"
         remedy = "Name the folder that holds SCENARIO_TASK_num_concurrency_LEVEL_time_Ts.json"
-    return EngineError(what, root, remedy)
+    return EngineError(what, where, remedy)
 
 
 def _name(path: str) -> str:
