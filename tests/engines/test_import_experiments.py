@@ -249,3 +249,11 @@ def test_metadata_keeps_no_secret() -> None:
     assert b"canary" in content
     metadata = read_metadata("m.json", content.replace(b"sk-quay-canary-333333", b"[REDACTED]"))
     assert metadata.option("api-key") == "[REDACTED]"
+
+
+def test_the_version_is_the_one_that_the_metadata_names(copied: Copied) -> None:
+    folder = copied("repeated_level", "*.xlsx")
+    change(folder / "experiment_metadata.json", benchmark_version="0.0.6")
+    (experiment,) = surveyed(folder).experiments
+    plan = planned(experiment.levels, experiment.metadata, name=None, version="0.0.5")
+    assert plan.plan.engine.version == "0.0.6"
