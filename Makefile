@@ -9,17 +9,19 @@ export DO_NOT_TRACK := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 LOCAL := deployments/local_model
+AZURITE := tests/stores/azurite
 # Where pip looks for wheels besides the index, such as a CPU build of torch, uv looks too.
 WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-stores lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-stores lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
 	@echo "make test-contract  the official SDKs against the simulated services, and ours beside them"
+	@echo "make test-stores  every kind of store against a server of its own (ten minutes)"
 	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
@@ -98,6 +100,22 @@ test-e2e: setup $(VENV)/e2e
 test-contract: $(VENV)/contract
 	$(BIN)/python -m pytest --timeout 300 tests/contract
 
+# Each kind of store has servers of its own, so two processes share them out.
+test-stores: $(VENV)/stores $(VENV)/azurite
+	$(BIN)/python -m pytest --timeout 300 -n 2 -rs tests/stores
+
+$(VENV)/stores: $(VENV)/ready requirements/stores.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/stores.txt
+	@touch $@
+
+# Without node and npm there is no stamp, so that it is tried again, and the tests say what is left out.
+$(VENV)/azurite: $(VENV)/ready $(AZURITE)/package.json $(AZURITE)/package-lock.json
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+		npm --prefix $(AZURITE) ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch $@; \
+	else \
+		echo "NOT TESTED: Azure Blob Storage. Azurite, which it is tested against, needs node and npm."; \
+	fi
+
 $(VENV)/contract: $(VENV)/ready requirements/contract.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/contract.txt
 	@touch $@
@@ -124,6 +142,10 @@ lock: $(VENV)/ready
 	$(BIN)/uv pip compile --group pyproject.toml:contract --constraint requirements/project.txt --quiet \
 		--upgrade --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
 		--no-annotate --output-file requirements/contract.txt
+	$(BIN)/uv pip compile pyproject.toml --extra all-stores --group stores \
+		--constraint requirements/project.txt --quiet --upgrade --universal --python-version 3.11 \
+		--generate-hashes --no-emit-index-url --no-header --no-annotate \
+		--output-file requirements/stores.txt
 	echo genai-bench==0.0.5 | $(BIN)/uv pip compile - --quiet --upgrade --universal --python-version 3.11 \
 		--generate-hashes --no-emit-index-url --no-header --no-annotate \
 		--output-file tidemark/engines/locks/genai-bench-0.0.5.txt
@@ -132,4 +154,5 @@ lock: $(VENV)/ready
 		--output-file $(LOCAL)/requirements-llama.txt
 
 clean:
+	rm -rf $(AZURITE)/node_modules
 	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill e2e .mypy_cache .ruff_cache .import_linter_cache

@@ -30,6 +30,20 @@ OF_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "CLOUDSDK_", "OCI_", "OCIFS_", "ALIBAB
              "HTTPS_PROXY", "https_proxy")  # fmt: skip
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """All tests of a kind of store go to one process, which has its server."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Shares(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            place, _, parameters = nodeid.partition("[")
+            kinds = [kind for kind in (*LOCAL, *REMOTE) if kind in parameters]
+            return kinds[0] if kinds else place.partition("::")[0]
+
+    return Shares(config, log)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Tests that take `service` are run for every kind; with `proxy`, for those with a network."""
     if "service" in metafunc.fixturenames:
