@@ -15,7 +15,8 @@ from tasks.progress import RunProgress
 from tasks.room import Room
 from tidemark.errors import RefusedError, StoreError
 from tidemark.plan.cells import cell_identity
-from tidemark.results.lease import BEAT_S, Lease, LeaseLost, LiveRun, acquire, lease_key
+from tidemark.results.lease import Lease, LeaseLost, LiveRun, acquire, lease_key
+from tidemark.results.providers import BEAT_S
 
 __all__ = ["own_round"]
 
@@ -65,7 +66,9 @@ async def own_round(room: Room, progress: RunProgress) -> AsyncIterator[Room]:
         )
     over = threading.Event()
     heart = threading.Thread(
-        target=_beat, args=(lease, room.stop.ask, progress, over, logger().warning), daemon=True
+        target=_beat,
+        args=(lease, room.stop.ask, progress, over, logger().warning, room.store.beat_s),
+        daemon=True,
     )
     heart.start()
     try:
@@ -85,13 +88,16 @@ def _beat(
     progress: RunProgress,
     over: threading.Event,
     warn: Callable[..., Any],
+    beat_s: float,
 ) -> None:
+    # News wait for the next beat where a store takes few files.
+    at_once = beat_s <= BEAT_S
     silent, said, due_at = False, "", 0.0
     while not over.wait(LOOK_S):
         report = progress.report()
-        if report.line == said and time.monotonic() < due_at:
+        if time.monotonic() < due_at and not (at_once and report.line != said):
             continue
-        said, due_at = report.line, time.monotonic() + BEAT_S
+        said, due_at = report.line, time.monotonic() + beat_s
         try:
             shown = {"line": report.line, "fraction": report.fraction, "left_s": report.left_s}
             if lease.beat(shown):

@@ -30,9 +30,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tidemark.errors import ConfigError, StoreError
-from tidemark.plan.problems import did_you_mean
-from tidemark.plan.store_parameters import PARAMETERS
-from tidemark.results.options import sort_parameters
 
 __all__ = ["Config", "load_config", "read_text"]
 
@@ -158,6 +155,12 @@ def _by_scheme(
     given: Mapping[str, Any], store: str, where: str
 ) -> dict[str, tuple[dict[str, str], dict[str, str]]]:
     """Options and credentials by the scheme of the stores that they are for."""
+    if not given:  # whoever asks for help does not wait for what checks them
+        return {}
+    from tidemark.plan.problems import did_you_mean
+    from tidemark.plan.store_parameters import PARAMETERS
+    from tidemark.results.options import sort_parameters
+
     usual = _scheme(store) if PARAMETERS.get(_scheme(store)) else "s3"
     by_scheme: dict[str, dict[str, str]] = {usual: {}}
     for name, value in given.items():

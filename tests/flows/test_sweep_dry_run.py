@@ -151,10 +151,12 @@ async def test_a_saved_store_is_opened_by_what_its_references_lead_to(
     await Secret(value=STORE_SECRET).save("store-secret")
     store = ResultStore(
         uri="s3://bench/results",
-        endpoint_url=bucket,
-        sse="AES256",
-        access_key_id="env:STORE_KEY_ID",
-        secret_access_key="prefect:store-secret",
+        s3={
+            "endpoint_url": bucket,
+            "sse": "AES256",
+            "access_key_id": "env:STORE_KEY_ID",
+            "secret_access_key": "prefect:store-secret",
+        },
     )
     await store.save("bench")
     outcome = await sweep(

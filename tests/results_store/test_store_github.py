@@ -18,6 +18,7 @@ from github_server import GithubServer
 from tidemark.errors import AlreadyThere, StoreAway, StoreBusy, StoreError
 from tidemark.results.files import sizes
 from tidemark.results.patience import Patience
+from tidemark.results.providers import PROVIDERS
 from tidemark.results.rows import RunContext, RunOutcome, run_row
 from tidemark.results.store import Attempt, Store, open_store
 
@@ -69,7 +70,7 @@ def store(github: GithubServer, repository: str) -> Store:
 def test_what_is_put_comes_back(
     github: GithubServer, repository: str, store: Store, run: RunContext, make_attempt: MakeAttempt
 ) -> None:
-    assert store.probe().notes == ()
+    assert store.probe().notes == (PROVIDERS["github"].weaker,)
     assert store.cells().num_rows == 0
     first, second = store.put_cell(make_attempt(0)), store.put_cell(make_attempt(1))
     assert store.cells().to_pylist() == [first.row, second.row]
@@ -335,12 +336,12 @@ def test_the_token_of_the_environment_is_used(
     monkeypatch.setenv("GITHUB_API_URL", github.endpoint_url)
     monkeypatch.setenv("GH_TOKEN", github.WRITER)
     uri = f"github://{repository}"
-    assert open_store(uri).probe().notes == ()
+    assert open_store(uri).probe().notes == (PROVIDERS["github"].weaker,)
     monkeypatch.setenv("GITHUB_TOKEN", "made-up")
     with pytest.raises(StoreAway, match="the token is wrong"):
         open_store(uri).probe()
     given = {"github_token": github.WRITER}
-    assert open_store(uri, credentials=given).probe().notes == ()
+    assert open_store(uri, credentials=given).probe().notes == (PROVIDERS["github"].weaker,)
 
 
 def test_a_public_repository_is_read_without_a_token_and_not_written(

@@ -12,7 +12,7 @@ import typer
 
 from tidemark.cli.stores import opened
 from tidemark.errors import ConfigError, RefusedError, StoreError
-from tidemark.results.lease import BEAT_S, LIFETIME_S, LiveRun, ask_to_stop, live_runs
+from tidemark.results.lease import LIFETIME_S, LiveRun, ask_to_stop, live_runs
 from tidemark.results.store import Store
 
 __all__ = ["cancel_run", "finished_document", "finished_runs", "show_runs", "show_status"]
@@ -122,7 +122,7 @@ def cancel_run(
         remedy = f"Go on with its round: tidemark sweep PLAN --round {run.owner['round']}"
         raise RefusedError("its process is gone already", run.run_id, remedy)
     ask_to_stop(store.files, run, "tidemark cancel")
-    _say(f"{run.run_id} is asked to stop; it hears that within {BEAT_S:.0f} s")
+    _say(f"{run.run_id} is asked to stop; it hears that within {store.beat_s:.0f} s")
     begin = clock()
     while any(other.path == run.path for other in live_runs(store.files)):
         if clock() - begin > wait_s:

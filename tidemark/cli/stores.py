@@ -14,7 +14,6 @@ from rich.markup import escape
 from tidemark.cli.prefect_server import read_block
 from tidemark.config import Config, load_config, read_text
 from tidemark.errors import StoreError
-from tidemark.plan.secrets import resolve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,6 +47,7 @@ def opened(uri: str, parameters: Mapping[str, str] | None = None) -> Store:
 
 def _lent(credentials: Mapping[str, str]) -> dict[str, str] | None:
     """What opens a store, with what its references refer to here."""
+    from tidemark.plan.secrets import resolve
     from tidemark.results.options import resolved
 
     return resolved(credentials, lambda ref: resolve(ref, os.environ, read_text, read_block))

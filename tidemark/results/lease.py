@@ -28,7 +28,6 @@ from tidemark.plan.canonical import sha256_hex
 from tidemark.results.files import Files
 
 __all__ = [
-    "BEAT_S",
     "LIFETIME_S",
     "Lease",
     "LeaseLost",
@@ -40,7 +39,6 @@ __all__ = [
     "live_runs",
 ]
 
-BEAT_S: Final = 5.0
 LIFETIME_S: Final = 60.0
 POLL_S: Final = 1.0
 _NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)

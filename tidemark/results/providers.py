@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["PROVIDERS", "Provider"]
+__all__ = ["BEAT_S", "PROVIDERS", "Provider"]
+
+BEAT_S: Final = 5.0
+"""Seconds between signs of life of a run at work, where files cost nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +19,8 @@ class Provider:
     `opened_by` is the class of its files as module:name, `packages` what that needs beyond an
     ordinary installation and `extra` the extra that brings them. `exclusive_create` says by what
     a file is created only if there is none of its name, `encryption` what can be asked for, and
-    `weaker` which of a store's guarantees it gives less of, if one.
+    `weaker` which of a store's guarantees it gives less of, if one. Every `beat_s` seconds a run
+    at work gives a sign of life there.
     """
 
     title: str
@@ -26,6 +30,7 @@ class Provider:
     extra: str | None = None
     packages: tuple[str, ...] = ()
     weaker: str | None = None
+    beat_s: float = BEAT_S
 
 
 PROVIDERS: Final[Mapping[str, Provider]] = {
@@ -81,6 +86,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         encryption="none that can be asked for",
         weaker="replacing a file is removing and writing it, so that a reader may find none; a "
         "release takes 1,000 files, and GitHub some 80 new ones a minute and 500 an hour",
+        beat_s=20.0,
     ),
     "pvc": Provider(
         title="Persistent volume claim",

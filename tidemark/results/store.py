@@ -32,6 +32,7 @@ from tidemark.results.opening import files_at, options_of
 from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
 from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.patience import Patience
+from tidemark.results.providers import PROVIDERS
 from tidemark.results.raw import keep_raw
 from tidemark.results.reading import StoredAttempt, StoredResults, with_reuse
 from tidemark.results.redact import Json, Redactor
@@ -136,12 +137,19 @@ class Store(StoredResults):
             raise StoreError("what was written does not come back", self.uri, "Use another store")
         if path not in self._files.list("probes"):
             raise StoreError("what was written is not listed", self.uri, "Use another store")
-        notes: tuple[str, ...] = ()
+        notes = []
         try:
             self._files.remove(path)
         except StoreError as error:
-            notes = (f"the probe could not be removed: {error}",)
-        return Probe(self.uri, time.monotonic() - begin, notes)
+            notes.append(f"the probe could not be removed: {error}")
+        if weaker := PROVIDERS[self.location.scheme].weaker:
+            notes.append(weaker)
+        return Probe(self.uri, time.monotonic() - begin, tuple(notes))
+
+    @property
+    def beat_s(self) -> float:
+        """Seconds between the signs of life that a run at work gives there."""
+        return PROVIDERS[self.location.scheme].beat_s
 
     @property
     def outbox(self) -> Path | None:
