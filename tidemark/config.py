@@ -82,13 +82,7 @@ class Config:
 
     def options_for(self, store: str) -> dict[str, str]:
         """The options to open a store with, by its URI."""
-        scheme = _scheme(store)
-        given = dict(self.store_options.get(scheme, {}))
-        if scheme == "oss":  # in the region of the PAI services, and reached like them
-            given.setdefault("network", self.network)
-            if "@" not in store.split("/")[2]:
-                given.setdefault("region", self.region)
-        return given
+        return dict(self.store_options.get(_scheme(store), {}))
 
     def credentials_for(self, store: str) -> dict[str, str]:
         """What opens a store, by its URI: references (SecretRef), and ids of keys."""

@@ -59,8 +59,7 @@ def test_options_stand_beside_the_kind_of_store_that_they_are_for(
         aws_profile = "harbour"
         """)
     found = load_config({}, tmp_path)
-    assert found.options_for(found.store) == {"sse": "KMS", "network": "public"}
-    assert found.options_for("oss://other/x")["region"] == "cn-hangzhou"
+    assert found.options_for(found.store) == {"sse": "KMS"}
     assert found.credentials_for(found.store) == {
         "access_key_id": "LTAImadeupmadeup",
         "access_key_secret": "env:OSS_SECRET",
