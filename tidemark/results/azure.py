@@ -18,7 +18,7 @@ from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import sync
 
 from tidemark.errors import StoreError
-from tidemark.results.azure_failures import azure_refusal, service_code
+from tidemark.results.azure_failures import CREDENTIALS, azure_refusal, service_code
 from tidemark.results.locations import AzureLocation
 from tidemark.results.objects import WRITER, ObjectFiles
 from tidemark.results.options import check_options
@@ -72,8 +72,11 @@ class AzureFiles(ObjectFiles):
             "connection_timeout": self._patience.connect_s,
             "read_timeout": self._patience.answer_s,
         }
-        credential = account.credential or DefaultAzureCredential(**limits)
         url = account.endpoint_url or f"https://{location.account}.blob.{_CLOUD}"
+        if account.credential is None and url.startswith("http://"):
+            what = "no credentials were found, and Azure AD's tokens go over https only"
+            raise StoreError(what, str(location), CREDENTIALS)
+        credential = account.credential or DefaultAzureCredential(**limits)
         self.filesystem = _Blobs(
             client=BlobServiceClient(
                 url, credential=credential, raw_request_hook=_in_pieces, **limits

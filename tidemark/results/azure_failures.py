@@ -7,13 +7,15 @@ from typing import Final
 from tidemark.errors import StoreAway, StoreBusy, StoreError
 from tidemark.results.failures import BUSY, ROOM, WAIT, of_status, unreachable
 
-__all__ = ["azure_refusal", "service_code"]
+__all__ = ["CREDENTIALS", "azure_refusal", "service_code"]
 
-_CREDENTIALS: Final = (
+CREDENTIALS: Final = (
     "Give azure_account_key, azure_connection_string or azure_sas_token (environment: "
     "AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_SAS_TOKEN), or run "
     "where Azure AD knows who this is"
 )
+"""What to do without credentials."""
+
 _RIGHTS: Final = (
     "Check the credentials, and allow them to read, add, create, write, delete and list blobs "
     "there (the role Storage Blob Data Contributor), or use others"
@@ -25,12 +27,12 @@ _WRONG: Final = (
 _DENIED: Final = (StoreAway, "access is denied", _RIGHTS)
 _NO_CONTAINER: Final = (
     StoreAway, "there is no such container", "Create it, or correct the name")  # fmt: skip
-_NOBODY: Final = (StoreAway, "the service does not know who asks", _CREDENTIALS)
+_NOBODY: Final = (StoreAway, "the service does not know who asks", CREDENTIALS)
 _AT_IT: Final = (StoreBusy, "another writer is at the same file", "Try again")
 _BY_CODE: Final[dict[str, tuple[type[StoreError], str, str]]] = {
     "AuthenticationFailed": _WRONG,
     "InvalidAuthenticationInfo": (
-        StoreAway, "the credentials are malformed or have expired", _CREDENTIALS),
+        StoreAway, "the credentials are malformed or have expired", CREDENTIALS),
     "NoAuthenticationInformation": _NOBODY,
     "AuthorizationFailure": _DENIED,
     "AuthorizationPermissionMismatch": _DENIED,
@@ -74,11 +76,12 @@ def azure_refusal(error: Exception, where: str, said: str) -> StoreError | None:
         error = error.__cause__  # which says what is missing
     if type(error).__module__.partition(".")[0] not in ("azure", "msal"):
         return None
-    said = said.partition("\n")[0]
+    refused = "AADSTS" in said  # by Azure AD, in whatever line
+    said = said[said.index("AADSTS") if refused else 0 :].partition("\n")[0]
     code, status = service_code(error), getattr(error, "status_code", None)
     if code is not None or status is not None:
         return _of_service(error, code or "", int(status or 0), where, said)
-    return _of_client(type(error).__name__, where, said)
+    return _of_client(type(error).__name__, where, said, refused=refused)
 
 
 def _of_service(error: Exception, code: str, status: int, where: str, said: str) -> StoreError:
@@ -87,7 +90,7 @@ def _of_service(error: Exception, code: str, status: int, where: str, said: str)
         remedy = "Ask for a new one; if it is one, check this machine's clock"
         return StoreAway("the shared access signature is not valid now", where, remedy)
     if code == "AuthenticationFailed" and "Bearer" in str(_challenge(error)):
-        return StoreAway("the token of Azure AD is refused", where, _CREDENTIALS)
+        return StoreAway("the token of Azure AD is refused", where, CREDENTIALS)
     if code in _BY_CODE:
         kind, what, remedy = _BY_CODE[code]
         return kind(what, where, remedy)
@@ -105,13 +108,12 @@ def _challenge(error: Exception) -> str:
     return str(headers.get("WWW-Authenticate", ""))
 
 
-def _of_client(name: str, where: str, said: str) -> StoreError:
+def _of_client(name: str, where: str, said: str, *, refused: bool) -> StoreError:
     if name == "CredentialUnavailableError":
-        return StoreAway("no credentials were found", where, _CREDENTIALS)
+        return StoreAway("no credentials were found", where, CREDENTIALS)
     if name == "ClientAuthenticationError":  # of Azure AD, or none of its sources had any
-        found = "AADSTS" in said
-        what = f"Azure AD refuses the credentials: {said}" if found else "no credentials were found"
-        return StoreAway(what, where, _CREDENTIALS)
+        what = f"Azure AD refuses the credentials: {said}"
+        return StoreAway(what if refused else "no credentials were found", where, CREDENTIALS)
     if name.startswith(_UNREACHABLE):
         return unreachable(said, where)
     return StoreError(f"{name}: {said}", where, "Check the store's location and its options")
