@@ -287,3 +287,24 @@ def certificate(folder: Path) -> tuple[Path, Path]:
         capture_output=True,
     )  # fmt: skip
     return paths
+
+
+def instance_identity(folder: Path, tenancy: str, region: str) -> tuple[tuple[Path, Path], Path]:
+    """What the metadata service of an instance tells, left in a folder for the server to give.
+
+    Answers the certificate and key of the region's federation, and whom it is vouched for by.
+    """
+    host = f"auth.{region}.oraclecloud.com"
+    paths = folder / "federation.pem", folder / "federation-key.pem"
+    leaf = folder / "cert.pem", folder / "key.pem"
+    for (shown, key), subject in ((paths, f"/CN={host}"), (leaf, f"/OU=opc-tenant:{tenancy}")):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+             "-subj", subject, "-addext", f"subjectAltName=DNS:{host}",
+             "-keyout", str(key), "-out", str(shown)],
+            check=True,
+            capture_output=True,
+        )  # fmt: skip
+    (folder / "intermediate.pem").write_text(leaf[0].read_text())
+    (folder / "region").write_text(region)
+    return paths, paths[0]

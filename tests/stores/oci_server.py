@@ -3,7 +3,8 @@
     python oci_server.py PORT KEYS
 
 KEYS is a JSON file: {"keys": {key id: public key in PEM}, "denied": [key id]}. What an instance
-signs in with is answered too: POST /v1/x509 gives a token for the public key that is sent.
+asks is answered too: of itself below /opc/v2, from files beside that file, and POST /v1/x509 gives
+a token for the public key that is sent.
 Source: OCI documentation, "Request Signatures" (version 1) and the Object Storage Service API.
 """
 
@@ -89,6 +90,9 @@ class Handler(BaseHTTPRequestHandler):
         if path == "/v1/x509":
             self.sign_in(body)
             return
+        if path.startswith("/opc/v2/"):
+            self.describe_instance(path.rpartition("/")[2])
+            return
         match = OBJECT.fullmatch(path)
         if match is None:
             raise Refused(404, "NotFound", "no such operation")
@@ -115,6 +119,13 @@ class Handler(BaseHTTPRequestHandler):
                 self.say(204)
             else:
                 self.give(held[name])
+
+    def describe_instance(self, name: str) -> None:
+        """What an instance is told of itself; it lies beside the file of keys."""
+        found = self.server.folder / name
+        if self.headers.get("authorization") != "Bearer Oracle" or not found.is_file():
+            raise Refused(404, "NotFound", "no such metadata")
+        self.say(200, found.read_bytes(), {"content-type": "text/plain"})
 
     def sign_in(self, body: bytes) -> None:
         """A token for the session key that an instance sends, which its certificate vouches for."""
@@ -236,6 +247,7 @@ class Server(ThreadingHTTPServer):
     def __init__(self, port: int, keys: Path) -> None:
         super().__init__(("127.0.0.1", port), Handler)
         told = json.loads(keys.read_text("utf-8"))
+        self.folder = keys.parent
         self.state = State(told["keys"], set(told.get("denied", ())))
 
 

@@ -177,6 +177,9 @@ class _Account:
 def _of_environment(location: AzureLocation) -> dict[str, str]:
     """The credentials that the environment names for this account."""
     found = {name: value for name, key in _VARIABLES.items() if (value := os.environ.get(key))}
+    if len(found) > 1:
+        also = " and ".join(_VARIABLES[name] for name in found)
+        raise StoreError(f"{also} are set", "environment", "Keep one of them")
     account = os.environ.get(_ACCOUNT)
     if found and account and account != location.account:
         raise StoreError(
@@ -200,9 +203,6 @@ def _account(
             remedy,
         )
     given = [name for name in _VARIABLES if secrets.get(name)]
-    if len(given) > 1:
-        also = " and ".join(f"{name} ({_VARIABLES[name]})" for name in given)
-        raise StoreError(f"more than one credential is there: {also}", "credentials", "Keep one")
     endpoint_url = options.get("endpoint_url")
     if not given:
         return _Account(endpoint_url)

@@ -25,10 +25,6 @@ from tidemark.errors import StoreAway, StoreError
 __all__ = ["Identity", "identity_of"]
 
 _PROFILE: Final = "OCI_CLI_PROFILE"
-_OF_KIND: Final = {
-    "security_token": ("security_token", "security_token"),
-    "delegation_token": ("instance_obo_user", "delegation_token"),
-}
 _ON_INSTANCE: Final = (
     "Run it on an instance of OCI, in a dynamic group that a policy allows to use the bucket; or "
     "use another auth"
@@ -54,11 +50,6 @@ def identity_of(options: Mapping[str, str], credentials: Mapping[str, str], wher
     Raises StoreError for what contradicts itself, and for a profile or key that cannot be used.
     """
     auth = options.get("auth", "user_principal")
-    for name, (needed, _) in _OF_KIND.items():
-        if credentials.get(name) and auth != needed:
-            raise StoreError(
-                f"{name} is given, but auth is {auth}", where, f"Set auth to {needed}, or leave it"
-            )
     if auth == "instance_principal":
         for name in ("config_file", "profile"):
             if name in options:
