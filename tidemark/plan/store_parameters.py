@@ -108,8 +108,11 @@ PARAMETERS: Final[Mapping[str, tuple[Parameter, ...]]] = {
             "how requests are signed; default: user_principal",
             "user_principal", "instance_principal", "security_token", "instance_obo_user",
         ),
-        _option("config_file", "configuration of the OCI command line; default: ~/.oci/config"),
-        _option("profile", "in that file; default: DEFAULT"),
+        _option(
+            "config_file",
+            "configuration of the OCI command line; default: ~/.oci/config, or OCI_CONFIG_FILE",
+        ),
+        _option("profile", "in that file; default: OCI_CLI_PROFILE, or DEFAULT"),
         _option("region", "default: that of the profile or the instance"),
         _option("endpoint_url", "address in place of the region's own", is_url=True),
         _option("sse_kms_key_id", "OCID of the key in a vault that encrypts each object"),
@@ -121,17 +124,34 @@ PARAMETERS: Final[Mapping[str, tuple[Parameter, ...]]] = {
         _option("endpoint_url", "address of the account's blobs, if not the public cloud's",
                 is_url=True),
         _option("encryption_scope", "encryption scope that each blob is written in"),
-        _secret("azure_account_key", "a key of the storage account"),
-        _secret("azure_connection_string", "a connection string"),
-        _secret("azure_sas_token", "a shared access signature"),
+        _secret(
+            "azure_account_key",
+            "a key of the storage account; default: AZURE_STORAGE_ACCOUNT_KEY",
+        ),
+        _secret(
+            "azure_connection_string",
+            "a connection string; default: AZURE_STORAGE_CONNECTION_STRING",
+        ),
+        _secret(
+            "azure_sas_token",
+            "a shared access signature; default: AZURE_STORAGE_SAS_TOKEN, or Azure AD",
+        ),
     ),
     "gs": (
-        _option("gcp_project_id", "the project that is asked; default: of the credentials"),
+        _option(
+            "gcp_project_id",
+            "the project that requests are counted for; default: of the credentials",
+        ),
         _option(
             "gcp_credentials_path",
-            "file of a service account; default: application default credentials",
+            "file of a service account; default: GOOGLE_APPLICATION_CREDENTIALS, or what else are "
+            "application default credentials",
         ),
-        _option("endpoint_url", "address in place of Google's own", is_url=True),
+        _option(
+            "endpoint_url",
+            "address in place of Google's own; default: STORAGE_EMULATOR_HOST, if set",
+            is_url=True,
+        ),
         _option("kms_key_name", "resource name of the key that encrypts each object"),
     ),
     "github": (

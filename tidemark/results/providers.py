@@ -60,7 +60,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         opened_by="tidemark.results.oci:OciFiles",
         extra="oci",
         packages=("oci", "ocifs"),
-        exclusive_create="If-None-Match: *",
+        exclusive_create="If-None-Match: *, in one request of up to 50 GiB",
         encryption="sse_kms_key_id, a key in a vault; else keys of the service",
     ),
     "az": Provider(
@@ -68,7 +68,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         opened_by="tidemark.results.azure:AzureFiles",
         extra="azure",
         packages=("adlfs", "azure"),
-        exclusive_create="If-None-Match: * (409 BlobAlreadyExists)",
+        exclusive_create="If-None-Match: *, also when the blocks of a large blob are committed",
         encryption="encryption_scope; else keys of the service",
     ),
     "gs": Provider(
@@ -76,7 +76,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
         opened_by="tidemark.results.gcs:GcsFiles",
         extra="gcs",
         packages=("gcsfs", "google"),
-        exclusive_create="ifGenerationMatch=0",
+        exclusive_create="ifGenerationMatch=0, also when a resumable upload ends",
         encryption="kms_key_name; else keys of the service",
     ),
     "github": Provider(
