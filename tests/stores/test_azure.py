@@ -178,7 +178,8 @@ def test_without_an_endpoint_the_public_cloud_is_asked() -> None:
 
 
 PROBING = """
-import json, sys
+import json, logging, sys
+logging.basicConfig(level=logging.DEBUG)
 from tidemark.errors import StoreError
 from tidemark.results.patience import Patience
 from tidemark.results.store import open_store
@@ -262,7 +263,9 @@ def test_azure_ad_opens_it_without_any_parameter(
     said = json.loads(done.stdout)
     asked = tokens.asked()[-1]
     assert asked["scope"] == "https://storage.azure.com/.default"
-    assert "canary" not in done.stdout + done.stderr
+    assert "azure.identity" in done.stderr  # it has been told to write down all that it does
+    for secret in ("canary", "eyJ", "Bearer ey"):
+        assert secret not in done.stdout + done.stderr
     if kind == "refused":
         assert "StoreAway" in said
         assert "Azure AD refuses the credentials" in said

@@ -48,7 +48,7 @@ class AzureFiles(ObjectFiles):
     """
 
     scheme: ClassVar[str] = "az"
-    talkative: ClassVar[tuple[str, ...]] = ("adlfs", "fsspec", "azure.identity", "msal")
+    talkative: ClassVar[tuple[str, ...]] = ("adlfs", "fsspec")
 
     def __init__(
         self,
