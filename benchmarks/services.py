@@ -46,7 +46,6 @@ class Oss(Process):
 
 _MADE: Final[dict[str, Callable[[Path], Any]]] = {
     "folder": lambda folder: Folder("folder", folder / "results"),
-    "pvc": lambda folder: Folder("pvc", folder / "mount"),
     "s3": lambda _: S3(),
     "oss": lambda _: Oss(),
     "azure": lambda _: Azure(),

@@ -34,6 +34,8 @@ __all__ = ["READERS", "StoredAttempt", "StoredResults", "with_reuse"]
 
 _logger = logging.getLogger(__name__)
 
+_JOINED_AT_ONCE = 256
+
 READERS = 8  # parts read at the same time: what a remote store needs, and a local one bears
 
 
@@ -202,7 +204,7 @@ class StoredResults:
         def read(stretch: _Stretch) -> list[tuple[str, pa.Table | Exception]]:
             return self._read_stretch(stretch, schema)
 
-        tables = [schema.empty_table()]
+        rows = _Rows(schema)
         # Our own threads, not Arrow's: those may call back into an interpreter that has ended.
         with ThreadPoolExecutor(READERS) as pool:
             stretches = _stretches(paths, self.compacted.known.places)
@@ -211,8 +213,8 @@ class StoredResults:
                     reason = self._redactor.text(str(found))[:200]
                     _logger.warning("not read as a result: %s: damaged: %s", path, reason)
                 else:
-                    tables.append(found)
-        table = pa.concat_tables(tables)
+                    rows.add(found)
+        table = rows.table()
         newest = pc.max(table["schema_version"]).as_py()
         if newest is not None and newest > SCHEMA_VERSION:
             what = f"holds rows of schema version {newest}, this version knows {SCHEMA_VERSION}"
@@ -305,6 +307,28 @@ def _stretches(paths: Sequence[str], places: Mapping[str, Place]) -> Iterator[_S
             last = _Stretch([path], place.part, place.start, place.rows)
     if last is not None:
         yield last
+
+
+class _Rows:
+    """Tables to be one, those of single attempts joined now and then: a row in a table of its own
+    takes many times its room."""
+
+    def __init__(self, schema: pa.Schema) -> None:
+        self._joined, self._loose = [schema.empty_table()], list[pa.Table]()
+
+    def add(self, table: pa.Table) -> None:
+        self._loose.append(table)
+        if len(self._loose) == _JOINED_AT_ONCE:
+            self._join()
+
+    def table(self) -> pa.Table:
+        self._join()
+        return pa.concat_tables(self._joined)
+
+    def _join(self) -> None:
+        if self._loose:
+            self._joined.append(pa.concat_tables(self._loose).combine_chunks())
+            self._loose.clear()
 
 
 def _conformed(found: pa.Table, schema: pa.Schema) -> pa.Table:
