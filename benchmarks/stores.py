@@ -179,6 +179,7 @@ def measure_parts(source: Store, place: Served, cells: Cells, requests: int) -> 
     whole, bare = cells[:RAW_CELLS], [paths[-2:] for paths in cells[RAW_CELLS:]]
     whole_s = write(source.files, store.files, whole)
     found.whole_cell_s = whole_s / len(whole)
+    found.written_s = whole_s
     if bare:
         found.written_s = write(source.files, store.files, bare) * len(cells) / len(bare)
     write_runs(source.files, store.files)
@@ -329,7 +330,7 @@ def table(measured: Sequence[Measured]) -> Iterator[str]:
 
 
 def number(value: float | None, width: int) -> str:
-    return f"{'-' if value is None else f'{value:.2f}':>{width}}"
+    return f"{'-' if value is None else f'{value:.1f}':>{width}}"
 
 
 def say(text: str) -> None:
