@@ -11,7 +11,7 @@ import pytest
 
 from tidemark.plan.store_parameters import PARAMETERS
 from tidemark.results.locations import FORMS
-from tidemark.results.providers import PROVIDERS
+from tidemark.results.providers.provider import PROVIDERS
 
 Command = Callable[..., Any]
 README = Path(__file__).parent.parent.parent / "README.md"

@@ -18,7 +18,7 @@ from github_server import GithubServer
 from tidemark.errors import AlreadyThere, StoreAway, StoreBusy, StoreError
 from tidemark.results.files import sizes
 from tidemark.results.patience import Patience
-from tidemark.results.providers import PROVIDERS
+from tidemark.results.providers.provider import PROVIDERS
 from tidemark.results.rows import RunContext, RunOutcome, run_row
 from tidemark.results.store import Attempt, Store, open_store
 

@@ -12,8 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tidemark.errors import StoreError
-from tidemark.results.github_assets import Asset, asset_label, asset_name
 from tidemark.results.layout import part_path, raw_path
+from tidemark.results.providers.github_assets import Asset, asset_label, asset_name
 
 WRITER = "0123456789abcdef0123456789abcdef"
 CHARACTERS = st.characters(exclude_categories=["Cs"]) | st.sampled_from('./_-%=AaZz09 ä\\"')

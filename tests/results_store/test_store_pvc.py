@@ -11,7 +11,7 @@ import pytest
 
 from tidemark.errors import AlreadyThere, StoreAway, StoreError
 from tidemark.results.locations import PvcLocation
-from tidemark.results.pvc import PvcFiles
+from tidemark.results.providers.pvc import PvcFiles
 from tidemark.results.store import Attempt, open_store
 
 MakeAttempt = Callable[..., Attempt]

@@ -59,7 +59,7 @@ def service(
     folder = tmp_path_factory.mktemp(kind)
     if kind == "azure" and (why := azurite_missing()) is not None:
         pytest.skip(f"NOT TESTED: Azure Blob Storage: {why}")
-    if kind == "oss" and importlib.util.find_spec("tidemark.results.oss") is None:
+    if kind == "oss" and importlib.util.find_spec("tidemark.results.providers.oss") is None:
         pytest.skip("NOT TESTED: OSS")
     makers: dict[str, Callable[[], Service]] = {
         "folder": lambda: Folder("folder", folder / "results"),

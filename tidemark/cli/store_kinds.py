@@ -14,7 +14,7 @@ from tidemark.errors import ConfigError
 from tidemark.plan.problems import did_you_mean
 from tidemark.plan.store_parameters import PARAMETERS, Parameter
 from tidemark.results.locations import FORMS
-from tidemark.results.providers import PROVIDERS
+from tidemark.results.providers.provider import PROVIDERS
 
 __all__ = ["show_kinds"]
 

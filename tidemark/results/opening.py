@@ -11,7 +11,7 @@ from tidemark.results.files import Files, LocalFiles
 from tidemark.results.locations import FileLocation, Location
 from tidemark.results.options import check_credentials, check_options
 from tidemark.results.patience import Patience
-from tidemark.results.providers import PROVIDERS, Provider
+from tidemark.results.providers.provider import PROVIDERS, Provider
 
 __all__ = ["files_at", "options_of"]
 

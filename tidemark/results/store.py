@@ -32,7 +32,7 @@ from tidemark.results.opening import files_at, options_of
 from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
 from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.patience import Patience
-from tidemark.results.providers import PROVIDERS
+from tidemark.results.providers.provider import PROVIDERS
 from tidemark.results.raw import keep_raw
 from tidemark.results.reading import StoredAttempt, StoredResults, with_reuse
 from tidemark.results.redact import Json, Redactor

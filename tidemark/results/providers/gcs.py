@@ -22,11 +22,11 @@ from google.oauth2 import service_account
 from yarl import URL
 
 from tidemark.errors import StoreError
-from tidemark.results.gcs_failures import GcsAnswer, gcs_refusal
 from tidemark.results.locations import GcsLocation
-from tidemark.results.objects import WRITER, ObjectFiles
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
+from tidemark.results.providers.gcs_failures import GcsAnswer, gcs_refusal
+from tidemark.results.providers.objects import WRITER, ObjectFiles
 
 __all__ = ["GcsFiles"]
 

@@ -8,9 +8,9 @@ from fsspec import AbstractFileSystem
 from fsspec.spec import AbstractBufferedFile
 
 from tidemark.errors import StoreBusy
-from tidemark.results.github_assets import LARGEST_BYTES, Asset, asset_name
-from tidemark.results.github_client import GithubRefusal
-from tidemark.results.github_release import Release
+from tidemark.results.providers.github_assets import LARGEST_BYTES, Asset, asset_name
+from tidemark.results.providers.github_client import GithubRefusal
+from tidemark.results.providers.github_release import Release
 
 __all__ = ["ReleaseFileSystem"]
 

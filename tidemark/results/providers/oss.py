@@ -28,11 +28,11 @@ from tidemark.alibaba.errors import AlibabaError
 from tidemark.config import load_config
 from tidemark.errors import StoreBusy, StoreError
 from tidemark.results.locations import OssLocation
-from tidemark.results.objects import WRITER, ObjectFiles
-from tidemark.results.oss_credentials import credentials_of
-from tidemark.results.oss_failures import EXPIRED, oss_refusal
-from tidemark.results.oss_filesystem import OssFileSystem
 from tidemark.results.patience import Patience
+from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.oss_credentials import credentials_of
+from tidemark.results.providers.oss_failures import EXPIRED, oss_refusal
+from tidemark.results.providers.oss_filesystem import OssFileSystem
 
 __all__ = ["OssFiles"]
 

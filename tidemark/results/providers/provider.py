@@ -42,14 +42,14 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "s3": Provider(
         title="Amazon S3",
-        opened_by="tidemark.results.s3:S3Files",
+        opened_by="tidemark.results.providers.s3:S3Files",
         exclusive_create="If-None-Match: *, also when a multipart upload is completed (a service "
         "that speaks like S3 and ignores it is refused by the probe)",
         encryption="sse AES256 or aws:kms, with sse_kms_key_id",
     ),
     "oss": Provider(
         title="Alibaba Cloud OSS",
-        opened_by="tidemark.results.oss:OssFiles",
+        opened_by="tidemark.results.providers.oss:OssFiles",
         extra="oss",
         packages=("oss2", "ossfs", "alibabacloud_oss_v2"),
         exclusive_create="x-oss-forbid-overwrite: true, also when a multipart upload is completed",
@@ -57,7 +57,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "oci": Provider(
         title="OCI Object Storage",
-        opened_by="tidemark.results.oci:OciFiles",
+        opened_by="tidemark.results.providers.oci:OciFiles",
         extra="oci",
         packages=("oci", "ocifs"),
         exclusive_create="If-None-Match: *, in one request of up to 50 GiB",
@@ -65,7 +65,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "az": Provider(
         title="Azure Blob Storage",
-        opened_by="tidemark.results.azure:AzureFiles",
+        opened_by="tidemark.results.providers.azure:AzureFiles",
         extra="azure",
         packages=("adlfs", "azure"),
         exclusive_create="If-None-Match: *, also when the blocks of a large blob are committed",
@@ -73,7 +73,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "gs": Provider(
         title="Google Cloud Storage",
-        opened_by="tidemark.results.gcs:GcsFiles",
+        opened_by="tidemark.results.providers.gcs:GcsFiles",
         extra="gcs",
         packages=("gcsfs", "google"),
         exclusive_create="ifGenerationMatch=0, also when a resumable upload ends",
@@ -81,7 +81,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "github": Provider(
         title="GitHub releases",
-        opened_by="tidemark.results.github:GithubFiles",
+        opened_by="tidemark.results.providers.github:GithubFiles",
         exclusive_create="names of assets are unique in a release (422 already_exists)",
         encryption="none that can be asked for",
         weaker="replacing a file is removing and writing it, so that a reader may find none; a "
@@ -90,7 +90,7 @@ PROVIDERS: Final[Mapping[str, Provider]] = {
     ),
     "pvc": Provider(
         title="Persistent volume claim",
-        opened_by="tidemark.results.pvc:PvcFiles",
+        opened_by="tidemark.results.providers.pvc:PvcFiles",
         exclusive_create="as in a folder",
         encryption="that of the volume's storage class",
     ),

@@ -6,7 +6,7 @@ from typing import Final
 
 from tidemark.errors import StoreAway, StoreBusy, StoreError
 from tidemark.results.failures import of_status
-from tidemark.results.github_client import GithubRefusal
+from tidemark.results.providers.github_client import GithubRefusal
 
 __all__ = ["github_refusal"]
 

@@ -11,10 +11,10 @@ from aiobotocore.session import AioSession
 
 from tidemark.errors import StoreError
 from tidemark.results.locations import S3Location
-from tidemark.results.objects import WRITER, ObjectFiles
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
-from tidemark.results.s3_failures import s3_refusal, service_code
+from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.s3_failures import s3_refusal, service_code
 
 __all__ = ["S3Files"]
 

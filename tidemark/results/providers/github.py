@@ -21,14 +21,14 @@ from typing import ClassVar, Final
 from urllib.parse import urlsplit, urlunsplit
 
 from tidemark.errors import StoreAway, StoreError
-from tidemark.results.github_client import GithubClient, GithubRefusal
-from tidemark.results.github_failures import github_refusal
-from tidemark.results.github_release import Release
-from tidemark.results.github_releases import ReleaseFileSystem
 from tidemark.results.locations import GithubLocation
-from tidemark.results.objects import ObjectFiles
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
+from tidemark.results.providers.github_client import GithubClient, GithubRefusal
+from tidemark.results.providers.github_failures import github_refusal
+from tidemark.results.providers.github_release import Release
+from tidemark.results.providers.github_releases import ReleaseFileSystem
+from tidemark.results.providers.objects import ObjectFiles
 
 __all__ = ["GithubFiles"]
 

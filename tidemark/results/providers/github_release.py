@@ -18,9 +18,15 @@ from urllib.parse import quote
 import httpx
 
 from tidemark.errors import StoreBusy, StoreError
-from tidemark.results.github_assets import EMPTY, LARGEST_BYTES, Asset, asset_label, asset_name
-from tidemark.results.github_client import Answer, GithubClient, GithubRefusal
 from tidemark.results.patience import Patience
+from tidemark.results.providers.github_assets import (
+    EMPTY,
+    LARGEST_BYTES,
+    Asset,
+    asset_label,
+    asset_name,
+)
+from tidemark.results.providers.github_client import Answer, GithubClient, GithubRefusal
 
 __all__ = ["Release"]
 

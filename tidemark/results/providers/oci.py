@@ -16,10 +16,10 @@ from ocifs import OCIFileSystem
 
 from tidemark.errors import StoreError
 from tidemark.results.locations import OciLocation
-from tidemark.results.objects import WRITER, ObjectFiles
-from tidemark.results.oci_failures import oci_refusal
-from tidemark.results.oci_signers import Identity, identity_of
 from tidemark.results.patience import Patience
+from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.oci_failures import oci_refusal
+from tidemark.results.providers.oci_signers import Identity, identity_of
 
 __all__ = ["OciFiles"]
 

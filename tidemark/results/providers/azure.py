@@ -18,11 +18,11 @@ from azure.storage.blob.aio import BlobServiceClient
 from fsspec.asyn import sync
 
 from tidemark.errors import StoreError
-from tidemark.results.azure_failures import CREDENTIALS, azure_refusal, service_code
 from tidemark.results.locations import AzureLocation
-from tidemark.results.objects import WRITER, ObjectFiles
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
+from tidemark.results.providers.azure_failures import CREDENTIALS, azure_refusal, service_code
+from tidemark.results.providers.objects import WRITER, ObjectFiles
 
 __all__ = ["AzureFiles"]
 

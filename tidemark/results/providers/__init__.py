@@ -1,0 +1,1 @@
+"""What speaks with each kind of store."""
