@@ -12,7 +12,7 @@ from tidemark.plan.problems import refusal
 from tidemark.plan.secrets import SecretRef
 from tidemark.plan.store_parameters import PARAMETERS, Parameter
 from tidemark.results.options import sort_parameters
-from tidemark.results.providers import PROVIDERS
+from tidemark.results.providers.provider import PROVIDERS
 
 __all__ = ["SCHEMES", "settings_field", "settings_of"]
 

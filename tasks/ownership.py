@@ -16,7 +16,7 @@ from tasks.room import Room
 from tidemark.errors import RefusedError, StoreError
 from tidemark.plan.cells import cell_identity
 from tidemark.results.lease import Lease, LeaseLost, LiveRun, acquire, lease_key
-from tidemark.results.providers import BEAT_S
+from tidemark.results.providers.provider import BEAT_S
 
 __all__ = ["own_round"]
 
