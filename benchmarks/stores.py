@@ -304,6 +304,7 @@ def measure(
         return [Measured(**one) for one in json.loads(kept.read_text("utf-8"))]
     if provider == "github":
         cells = cells[: MOST_ASSETS // FILES_PER_CELL]
+    shutil.rmtree(given.directory / "served", ignore_errors=True)  # of a run that was ended
     with served(provider, given.directory / "served") as place:
         found = measure_parts(source, place, cells, given.requests)
         count_calls(source, place, cells, found)
