@@ -23,6 +23,7 @@ from alibabacloud_oss_v2.retry import NopRetryer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tidemark.errors import ConfigError
 from tidemark.simulator.clock import VirtualClock
 from tidemark.simulator.oss.app import OssSimulator
 from tidemark.simulator.oss.crc64 import crc64
@@ -517,3 +518,9 @@ def test_the_sum_of_bytes_is_that_of_the_sdks(data: bytes) -> None:
     assert crc64(data) == reference(data)
     long = data * 200 + b"end" if len(data) > 200 else data
     assert crc64(long) == reference(long)
+
+
+def test_a_rule_for_an_operation_that_there_is_not_is_refused_with_the_nearest() -> None:
+    rules = "calls: [{when: {action: PutObjekt}, then: {html: 502}}]"
+    with pytest.raises(ConfigError, match=r"Did you mean PutObject\?"):
+        OssSimulator(scenario=scenario_from_text(rules, "rules"))

@@ -19,7 +19,7 @@ from typing import Any
 from tidemark.clock import Clock, SystemClock
 from tidemark.simulator.oss.bucket_operations import BucketOperations
 from tidemark.simulator.oss.buckets import Bucket, Buckets
-from tidemark.simulator.oss.call import OssCall, operation_of, read_call
+from tidemark.simulator.oss.call import OPERATIONS, OssCall, operation_of, read_call
 from tidemark.simulator.oss.errors import OssError, refuse
 from tidemark.simulator.oss.objects import ObjectOperations
 from tidemark.simulator.oss.signatures import OssSignatures
@@ -29,7 +29,7 @@ from tidemark.simulator.pai.admin import PREFIX, Admin
 from tidemark.simulator.pai.asgi import Application
 from tidemark.simulator.pai.asked import Answer, Asked
 from tidemark.simulator.pai.callers import check_caller
-from tidemark.simulator.pai.rules import Rules
+from tidemark.simulator.pai.rules import Rules, check_actions
 from tidemark.simulator.pai.scenario import CallEffect, Scenario
 from tidemark.simulator.pai.seen import Seen
 from tidemark.simulator.pai.wire import WireError
@@ -61,6 +61,7 @@ class OssSimulator:
         self._signatures = OssSignatures(self.accounts, self.clock)
         self._objects = ObjectOperations(self.buckets)
         self._bucket_operations = BucketOperations(self.buckets, self._objects)
+        check_actions(scenario or Scenario(), OPERATIONS)
         self._rules = Rules(scenario or Scenario())
         self._seen = Seen()
         self._counts: Counter[str] = Counter()
@@ -81,7 +82,11 @@ class OssSimulator:
         return self._rules.scenario
 
     def play(self, scenario: Scenario) -> None:
-        """Put other rules in force, with fresh counts. Those for calls have a meaning here."""
+        """Put other rules in force, with fresh counts. Those for calls have a meaning here.
+
+        Raises ConfigError for a rule that no operation can match.
+        """
+        check_actions(scenario, OPERATIONS)
         self._rules = Rules(scenario)
 
     def state(self) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 from urllib.parse import parse_qsl, unquote
 
 from tidemark.simulator.oss.errors import OssError, refuse
 from tidemark.simulator.pai.asked import Asked
 
-__all__ = ["OssCall", "operation_of", "read_call"]
+__all__ = ["OPERATIONS", "OssCall", "operation_of", "read_call"]
 
 _PUBLIC = re.compile(
     r"(?:(?P<bucket>[a-z0-9-]+)\.)?oss-(?P<region>[a-z0-9-]+?)(?:-internal)?\.aliyuncs\.com"
@@ -128,3 +129,9 @@ _OBJECT: _Known = (
     ("HEAD", "objectMeta", None, "GetObjectMeta"),
     ("HEAD", None, None, "HeadObject"),
 )
+
+OPERATIONS: Final = (
+    "CopyObject",
+    *dict.fromkeys(known[3] for table in (_SERVICE, _BUCKET, _OBJECT) for known in table),
+)
+"""What can be asked for, as the API reference names it."""
