@@ -385,6 +385,7 @@ def test_secrets_are_written_nowhere(
     proxy: Proxy,
     make_attempt: MakeAttempt,
     caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
     tmp_path: Path,
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -409,6 +410,7 @@ def test_secrets_are_written_nowhere(
     said += [data.decode("latin-1") for data in held]
     said += [f"{one.method} {one.target} {one.headers}" for one in proxy.asked]
     said.append(caplog.text)
+    assert capfd.readouterr().out == ""  # where clients print requests as they are signed
     assert place.service.secrets
     signed = signatures(place.service)
     for text in said:
