@@ -40,7 +40,7 @@ from benchmarks.synthetic_store import run_of, sample_attempts
 from tidemark.results.compaction import compact
 from tidemark.results.compaction_plan import plan_compaction
 from tidemark.results.context import RunOutcome
-from tidemark.results.files import Files, sizes
+from tidemark.results.files import Files
 from tidemark.results.layout import attempt_id, run_path
 from tidemark.results.parts import cell_table, clean_requests_table
 from tidemark.results.rows import run_row
@@ -237,7 +237,7 @@ def squeeze(store: Store) -> None:
 def read(found: Measured, store: Store) -> None:
     """Read all rows by our reader, and the cells by plain pandas."""
     held = [
-        size for folder in ("cells", "requests") for size in sizes(store.files, folder).values()
+        size for folder in ("cells", "requests") for size in store.files.sizes(folder).values()
     ]
     found.objects, found.size_bytes = len(held), sum(held)
     found.cells_read_s = timed(lambda: _demand(store.cells().num_rows, found.cells))
@@ -271,7 +271,7 @@ def measure_json(source: Store, place: Served, cells: Cells, requests: int) -> M
         store.files.create(f"raw/{number:05}/run.json", held[number % len(held)])
 
     found.written_s = timed(lambda: by_hands(put, range(len(cells))))
-    listed = sizes(store.files, "raw")
+    listed = store.files.sizes("raw")
     found.objects = len(listed)
     found.size_bytes = sum(listed.values())
 

@@ -35,7 +35,7 @@ from stored_sweep import (
 
 from tidemark.errors import RefusedError, StoreAway, StoreError
 from tidemark.plan.cells import cells
-from tidemark.results.files import LocalFiles, sizes
+from tidemark.results.files import LocalFiles
 from tidemark.results.generations import WHOLE_EVERY, Generation
 from tidemark.results.layout import generation_path
 from tidemark.results.locations import FileLocation
@@ -59,7 +59,7 @@ def store(root: Path) -> Store:
 def check(root: Path) -> list[tuple[str, str]]:
     """What a check of the store says: kind and path."""
     store = open_store(str(root))
-    listed, catalog = sizes(store.files), store.compacted.catalog()
+    listed, catalog = store.files.sizes(), store.compacted.catalog()
     found = [
         *unfinished_files(listed, catalog, store.torn()),
         *compaction_leftovers(listed, catalog),

@@ -391,3 +391,18 @@ def test_without_hard_links_a_part_is_still_created_only_once(
         store.put_cell(make_attempt())
     assert store.probe().notes == ()
     assert not [name for name in files_below(root) if name.endswith(".part")]
+
+
+def test_plain_pandas_reads_results_of_a_model_that_is_not_known(
+    tmp_path: Path, make_attempt: MakeAttempt
+) -> None:
+    store = open_store(str(tmp_path))
+    known, unknown = make_attempt(0), make_attempt(1)
+    unknown.row["model_name"] = None
+    store.put_cell(unknown)
+    for folder in ("cells", "requests"):
+        assert set(pd.read_parquet(tmp_path / folder)["model"]) == {"unknown"}
+    store.put_cell(known)
+    for folder in ("cells", "requests"):
+        assert set(pd.read_parquet(tmp_path / folder)["model"]) == {"unknown", "org/model=7b"}
+    assert store.torn() == ()

@@ -16,7 +16,6 @@ import pytest
 from github_server import GithubServer
 
 from tidemark.errors import AlreadyThere, StoreAway, StoreBusy, StoreError
-from tidemark.results.files import sizes
 from tidemark.results.patience import Patience
 from tidemark.results.providers.provider import PROVIDERS
 from tidemark.results.rows import RunContext, RunOutcome, run_row
@@ -87,7 +86,7 @@ def test_what_is_put_comes_back(
     assert again.torn() == ()
     with pytest.raises(AlreadyThere):
         again.put_cell(make_attempt(1))
-    assert sizes(again.files, "cells") == {
+    assert again.files.sizes("cells") == {
         path: len(again.files.read(path)) for path in (first.cell_part, second.cell_part)
     }
 
@@ -242,8 +241,8 @@ def test_empty_files_hidden_files_and_any_name_are_kept(store: Store) -> None:
         store.files.create(path, data)
     store.files.create("raw/a/.hidden", b"x")
     assert {path: store.files.read(path) for path in store.files.list("raw")} == files
-    assert sizes(store.files)["raw/a/empty"] == 0
-    assert sizes(store.files)["raw/a/.hidden"] == 1
+    assert store.files.sizes()["raw/a/empty"] == 0
+    assert store.files.sizes()["raw/a/.hidden"] == 1
 
 
 def test_parts_of_a_file_are_read_as_parts_and_from_services_that_know_none(

@@ -63,10 +63,11 @@ def test_long_names_that_differ_at_the_end_stay_apart() -> None:
     assert encoded_model("m" * 300 + "a") != encoded_model("m" * 300 + "b")
 
 
-def test_no_model_is_what_hive_reads_as_null() -> None:
+def test_no_model_is_told_from_a_model_that_is_called_so() -> None:
     assert encoded_model(None) == NO_MODEL == encoded_model("")
     assert decoded_model(NO_MODEL) is None
     assert encoded_model(NO_MODEL) != NO_MODEL
+    assert decoded_model(encoded_model(NO_MODEL)) == NO_MODEL
 
 
 def test_an_attempt_is_named_by_run_repeat_and_try() -> None:

@@ -23,7 +23,6 @@ from stored_sweep import READERS, REQUESTS, put_sweep
 
 from tidemark.errors import AlreadyThere, StoreAway, StoreBusy, StoreError
 from tidemark.results.copying import copy_store
-from tidemark.results.files import sizes
 from tidemark.results.patience import Patience
 from tidemark.results.providers.provider import PROVIDERS
 from tidemark.results.rows import RunContext, RunOutcome, run_row
@@ -98,7 +97,7 @@ def test_files_are_listed_by_folder_with_their_sizes(store: Store) -> None:
     assert files.list("raw") == sorted(written)
     assert files.list("raw/a") == ["raw/a/1", "raw/a/22"]
     assert files.list("cells") == files.list("nothing") == []
-    assert sizes(files, "raw") == {path: len(data) for path, data in written.items()}
+    assert files.sizes("raw") == {path: len(data) for path, data in written.items()}
 
 
 def test_many_files_are_all_listed(store: Store) -> None:

@@ -16,7 +16,6 @@ from rich.text import Text
 from tidemark.cli.runs import finished_document, finished_runs
 from tidemark.cli.verify import print_findings
 from tidemark.errors import StoreError
-from tidemark.results.files import sizes
 from tidemark.results.finding import by_weight
 from tidemark.results.locations import FileLocation, Location
 from tidemark.results.overview import (
@@ -35,7 +34,7 @@ __all__ = ["check_store", "demand_something", "show_store"]
 
 def demand_something(store: Store) -> dict[str, int]:
     """The size in bytes of each file of a store by path. Raises StoreError if it has none."""
-    listed = sizes(store.files)
+    listed = store.files.sizes()
     if not listed:
         raise StoreError("holds nothing", store.uri, _remedy(store.location))
     return listed
@@ -130,7 +129,7 @@ def check_store(store: Store, *, as_json: bool) -> int:
     demand_something(store)
     manifests = {path: store.files.read(path) for path in store.files.list("manifests")}
     torn = store.torn()
-    listed = sizes(store.files)
+    listed = store.files.sizes()
     catalog = store.compacted.catalog()
     found = by_weight(
         [

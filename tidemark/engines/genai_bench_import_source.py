@@ -29,7 +29,7 @@ from tidemark.engines.genai_bench_import_workbook import (
     workbook_text,
 )
 from tidemark.errors import EngineError, StoreError, TidemarkError
-from tidemark.results.files import Files, sizes
+from tidemark.results.files import Files
 from tidemark.results.redact import Redactor
 
 __all__ = ["LARGEST_LEVEL_BYTES", "Experiment", "Progress", "Refused", "Survey", "survey"]
@@ -107,7 +107,7 @@ def survey(files: Files, where: str, *, on_progress: Progress | None = None) -> 
     if not levels:
         raise _nothing(where, paths)
     beside = [path for path in paths if _is_beside(path)]
-    size_bytes = sizes(files)
+    size_bytes = files.sizes()
     refused: list[Refused] = []
     folders: dict[str, _Folder] = defaultdict(_Folder)
 

@@ -126,6 +126,10 @@ class CompactedFiles:
         moved = [path for path in self.catalog().places if path.startswith(below)]
         return sorted({*moved, *(path for path in there if LargeName.parse(path) is None)})
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """The size in bytes of every file that is really there, by path."""
+        return self.files.sizes(folder)
+
     def remove(self, path: str) -> None:
         """Remove one file that is really there."""
         self.files.remove(path)

@@ -11,7 +11,7 @@ from typing import Final
 
 from tidemark.results.catalog import Catalog
 from tidemark.results.failures import explained
-from tidemark.results.files import Files, sizes
+from tidemark.results.files import Files
 from tidemark.results.layout import PARTED, PartName, attempt_id
 from tidemark.results.store import Store
 
@@ -70,7 +70,7 @@ def plan_compaction(
     """
     files = store.compacted.files
     # First what is there: what a compaction at work takes over meanwhile is then in the catalog.
-    there = {path: size for table in PARTED for path, size in sizes(files, table).items()}
+    there = {path: size for table in PARTED for path, size in files.sizes(table).items()}
     catalog = store.compacted.catalog()
     replaced, dead, unnamed = catalog.leftovers(there)
     oldest = (now - older_than).astimezone(UTC).date()

@@ -21,7 +21,7 @@ from tidemark.errors import StoreError
 from tidemark.results.failures import explained
 from tidemark.results.locations import FileLocation
 
-__all__ = ["Files", "LocalFiles", "sizes"]
+__all__ = ["Files", "LocalFiles", "sizes_found"]
 
 
 class Files(Protocol):
@@ -41,6 +41,9 @@ class Files(Protocol):
 
     def list(self, folder: str) -> list[str]:
         """Paths of all files below a folder, sorted; hidden ones are left out."""
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """The size in bytes of every file below a folder, by path; hidden ones are listed too."""
 
     def remove(self, path: str) -> None:
         """Remove one file."""
@@ -80,16 +83,18 @@ class LocalFiles:
                 found += [Path(place, name) for name in names if not name.startswith(".")]
         return sorted(path.relative_to(self._folder).as_posix() for path in found)
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        with explained(str(self._folder / folder)):
+            return sizes_found(self, folder)
+
     def remove(self, path: str) -> None:
         with explained(str(self._folder / path)):
             (self._folder / path).unlink()
 
 
-def sizes(files: Files, folder: str = "") -> dict[str, int]:
-    """The size in bytes of every file below a folder, by path; hidden ones are listed too."""
-    top = f"{files.root}/{folder}".rstrip("/")
-    with explained(top):
-        found = files.filesystem.find(top, detail=True)
+def sizes_found(files: Files, folder: str) -> dict[str, int]:
+    """What a file system says of the sizes of files. Raises what it raises."""
+    found = files.filesystem.find(f"{files.root}/{folder}".rstrip("/"), detail=True)
     return {
         name.removeprefix(f"{files.root}/"): int(known["size"])
         for name, known in sorted(found.items())

@@ -51,8 +51,11 @@ GENERATIONS: Final = "generations"
 PARTED: Final = ("requests", "timeline", "cells")
 """The tables of which each attempt has a part of its own, in the order of writing."""
 
-NO_MODEL: Final = "__HIVE_DEFAULT_PARTITION__"
-"""What hive writes for NULL, and readers of it read as NULL."""
+NO_MODEL: Final = "unknown"
+"""The partition of results whose model is not known. Not hive's NULL: pandas reads no data set
+whose parts have one, or no other. The column `model_name` is NULL there."""
+
+_CALLED_SO: Final = "unknow%6E"  # the partition of a model of that very name
 
 _LONGEST_NAME = 255  # bytes of one path segment on common file systems
 _LONGEST_MODEL = 200
@@ -129,8 +132,10 @@ def encoded_model(name: str | None) -> str:
     """
     if not name:
         return NO_MODEL
+    if name == NO_MODEL:
+        return _CALLED_SO
     encoded = quote(name, safe="", errors="replace")
-    if len(encoded) <= _LONGEST_MODEL and encoded != NO_MODEL:
+    if len(encoded) <= _LONGEST_MODEL:
         return encoded
     digest = hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:16]
     kept = ""
@@ -142,7 +147,7 @@ def encoded_model(name: str | None) -> str:
 
 
 def decoded_model(value: str) -> str | None:
-    """The model's name a partition value stands for; None for hive's NULL."""
+    """The model's name a partition value stands for; None for `NO_MODEL`."""
     return None if value == NO_MODEL else unquote(value)
 
 

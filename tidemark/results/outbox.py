@@ -162,6 +162,10 @@ class Outbox:
         waiting = [path for path in self._kept.list(folder) if path.partition("/")[0] in _ORDER]
         return sorted({*waiting, *self._remote.list(folder)})
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        """The size in bytes of every file that the store has, by path."""
+        return self._remote.sizes(folder)
+
     def remove(self, path: str) -> None:
         """Remove a file from the outbox if it waits there, else from the store."""
         if (self.folder / path).is_file():

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from tidemark.errors import StoreError
 from tidemark.results.failures import explained
+from tidemark.results.files import sizes_found
 from tidemark.results.locations import Location
 from tidemark.results.options import check_credentials, check_options
 from tidemark.results.patience import Patience
@@ -118,6 +119,13 @@ class ObjectFiles(abc.ABC):
 
         names = (name.removeprefix(f"{self.root}/") for name in self._patience.call(find))
         return sorted(name for name in names if not name.rpartition("/")[2].startswith("."))
+
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        def find() -> dict[str, int]:
+            with self._explained(folder):
+                return sizes_found(self, folder)
+
+        return self._patience.call(find)
 
     def remove(self, path: str) -> None:
         def remove() -> None:

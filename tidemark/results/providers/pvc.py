@@ -64,6 +64,10 @@ class PvcFiles(LocalFiles):
         self._demand_mount()
         return super().list(folder)
 
+    def sizes(self, folder: str = "") -> dict[str, int]:
+        self._demand_mount()
+        return super().sizes(folder)
+
     def _demand_mount(self) -> None:
         if not self._mount.is_dir():
             raise StoreAway(
