@@ -64,8 +64,8 @@ async def sweep(
     Args:
         plan: What to measure.
         endpoint: A saved endpoint to measure, over the one in the plan. None: the plan's.
-        store: Where results are kept: a folder, file:///path or s3://bucket/path. Left empty: as
-            configured where the run is.
+        store: Where results are kept: a folder, or a URI such as s3://bucket/path, oss://, az://,
+            gs://, oci://, github:// or pvc://. Left empty: as configured where the run is.
         result_store: A saved store to keep results in, instead of a location in store.
         round: Name of the occasion of measuring. Finished valid cells of the same round are not
             measured again. Left empty: a new one.

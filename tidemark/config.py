@@ -156,6 +156,7 @@ def _by_scheme(
     from tidemark.results.options import sort_parameters
 
     usual = _scheme(store) if PARAMETERS.get(_scheme(store)) else "s3"
+    others = [scheme for scheme in PARAMETERS if PARAMETERS[scheme] and scheme != usual]
     by_scheme: dict[str, dict[str, str]] = {usual: {}}
     for name, value in given.items():
         scheme, dot, rest = name.partition(".")
@@ -174,7 +175,11 @@ def _by_scheme(
         try:
             found[scheme] = sort_parameters(scheme, parameters, where)
         except StoreError as error:
-            raise ConfigError(error.what, where, error.remedy) from None
+            remedy = error.remedy
+            if scheme == usual:
+                example = f"{others[0]}.NAME or [{OPTIONS}.{others[0]}]"
+                remedy = f"{remedy}. These are taken for {usual}://; for others write {example}"
+            raise ConfigError(error.what, where, remedy) from None
     return found
 
 

@@ -216,3 +216,29 @@ def test_what_waits_for_one_service_is_not_sent_to_another(
     sent = command("store", "send")
     assert sent.status == 1
     assert "Unset AWS_ENDPOINT_URL" in sent.err
+
+
+def test_what_waits_for_a_folder_is_not_sent_to_another_of_the_same_name(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "a")
+    monkeypatch.setattr(os, "link", _full)
+    store = open_store("results", outbox=tmp_path / "home/outbox")
+    store.files.create("raw/cell/attempt/engine.log", b"line\n")
+    monkeypatch.undo()
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "b")
+    assert open_store("results", outbox=tmp_path / "home/outbox").waiting().files == 0
+    assert "nothing waits for" in command("store", "send", "results").out
+    assert "1 file (5 bytes) sent" in command("store", "send").out
+    assert (tmp_path / "a/results/raw/cell/attempt/engine.log").read_bytes() == b"line\n"
+    assert not (tmp_path / "b/results").exists()
+
+
+def _full(source: Path, target: Path) -> None:
+    if "outbox" in str(target):
+        os.rename(source, target)
+    else:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))

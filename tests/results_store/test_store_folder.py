@@ -406,3 +406,13 @@ def test_plain_pandas_reads_results_of_a_model_that_is_not_known(
     for folder in ("cells", "requests"):
         assert set(pd.read_parquet(tmp_path / folder)["model"]) == {"unknown", "org/model=7b"}
     assert store.torn() == ()
+
+
+@pytest.mark.parametrize("path", ["../x", "raw/../../x", "/x", "raw//x", "raw/./x", ""])
+def test_no_name_leads_out_of_a_store(tmp_path: Path, path: str) -> None:
+    (tmp_path / "x").write_bytes(b"another's")
+    files = open_store(str(tmp_path / "store")).files
+    for use in (files.read, files.remove, lambda name: files.create(name, b"planted")):
+        with pytest.raises(StoreError, match="leads out"):
+            use(path)
+    assert (tmp_path / "x").read_bytes() == b"another's"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,13 +38,30 @@ def test_a_claim_that_is_not_mounted_is_never_replaced_by_a_folder(
     assert "mount_path" in str(caught.value)
     mount.mkdir()
     store.probe()
-    shutil.rmtree(mount)  # the mount goes while a run measures
+    mount.rename(tmp_path / "claim")  # the mount goes while a run measures
     store.put_cell(make_attempt())
     assert not mount.exists()
     assert store.waiting().files > 5
-    mount.mkdir()
+    (tmp_path / "claim").rename(mount)
     assert store.send().files > 5
     assert store.cells().num_rows == 1
+
+
+def test_results_wait_when_what_was_mounted_has_gone(
+    tmp_path: Path, make_attempt: MakeAttempt
+) -> None:
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    options = {"mount_path": str(mount)}
+    store = open_store("pvc://claim/nightly", options=options, outbox=tmp_path / "outbox")
+    store.probe()
+    mount.rename(tmp_path / "claim")  # as an unmounting shows what lies below
+    mount.mkdir()
+    store.put_cell(make_attempt())
+    assert store.waiting().files > 5
+    assert not list(mount.iterdir())
+    with pytest.raises(StoreAway, match="has gone"):
+        store.files.list("cells")
 
 
 def test_a_claim_is_looked_for_where_its_name_says() -> None:

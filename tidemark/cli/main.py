@@ -48,10 +48,12 @@ Tokenizer = Annotated[
     str | None, typer.Option(help="Tokenizer directory or hub name, over the one in the plan.")
 ]
 Store = Annotated[
-    str | None, typer.Option(help="Result store (a path, file://, s3://). Default: configured.")
+    str | None,
+    typer.Option(help="Result store: a path or URI (tidemark store kinds). Default: configured."),
 ]
 StoreUri = Annotated[
-    str | None, typer.Argument(help="Result store (a path, file://, s3://). Default: configured.")
+    str | None,
+    typer.Argument(help="Result store: a path or URI (tidemark store kinds). Default: configured."),
 ]
 RunId = Annotated[
     str | None,

@@ -157,10 +157,10 @@ def send(
 ) -> None:
     """Send results that wait on this machine because their store took nothing."""
     from tidemark.results.locations import parse_location
-    from tidemark.results.outbox import outboxes
+    from tidemark.results.outbox import outbox_name, outboxes
 
     config = load_config(os.environ, Path.cwd())
-    wanted = None if store is None else str(parse_location(store))
+    wanted = None if store is None else outbox_name(parse_location(store))
     labels, unreadable = outboxes(config.outbox)
     found = [label for label in labels if wanted in (None, label.uri)]
     if not found:

@@ -58,17 +58,17 @@ class LocalFiles:
         self.filesystem = fsspec.filesystem("file", skip_instance_cache=True)
 
     def create(self, path: str, data: bytes) -> None:
-        target = self._folder / path
+        target = self._target(path)
         with explained(str(target)), _finished(target, data) as temporary:
             _name_exclusively(temporary, target)
 
     def replace(self, path: str, data: bytes) -> None:
-        target = self._folder / path
+        target = self._target(path)
         with explained(str(target)), _finished(target, data) as temporary:
             temporary.replace(target)
 
     def read(self, path: str) -> bytes:
-        target = self._folder / path
+        target = self._target(path)
         with explained(str(target)):
             if target.exists() and not target.is_file():  # a pipe would be waited for
                 raise StoreError("this is no file", str(target), "Remove it, or move it elsewhere")
@@ -88,8 +88,15 @@ class LocalFiles:
             return sizes_found(self, folder)
 
     def remove(self, path: str) -> None:
-        with explained(str(self._folder / path)):
-            (self._folder / path).unlink()
+        target = self._target(path)
+        with explained(str(target)):
+            target.unlink()
+
+    def _target(self, path: str) -> Path:
+        """Where a file lies. A path may come from another store, where it can be any text."""
+        if not {"", ".", ".."}.isdisjoint(path.split("/")):
+            raise StoreError("leads out of the store", path, "Look where this name comes from")
+        return self._folder / path
 
 
 def sizes_found(files: Files, folder: str) -> dict[str, int]:

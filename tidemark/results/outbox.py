@@ -27,9 +27,18 @@ from tidemark.errors import AlreadyThere, StoreAway, StoreError
 from tidemark.results.failures import explained
 from tidemark.results.files import Files, LocalFiles
 from tidemark.results.layout import PartName
-from tidemark.results.locations import FileLocation
+from tidemark.results.locations import FileLocation, Location
 
-__all__ = ["Label", "Left", "Outbox", "Sent", "Waiting", "outbox_folder", "outboxes"]
+__all__ = [
+    "Label",
+    "Left",
+    "Outbox",
+    "Sent",
+    "Waiting",
+    "outbox_folder",
+    "outbox_name",
+    "outboxes",
+]
 
 _logger = logging.getLogger(__name__)
 
@@ -71,6 +80,14 @@ class Sent:
     files: int = 0
     size_bytes: int = 0
     left: tuple[Left, ...] = ()
+
+
+def outbox_name(location: Location) -> str:
+    """What a store is called in the outbox: its URI, and of a folder the whole path, which means
+    the same wherever it is read."""
+    if not isinstance(location, FileLocation):
+        return str(location)
+    return str(FileLocation(str(Path(location.path).expanduser().absolute())))
 
 
 def outbox_folder(outbox: Path, uri: str, options: Mapping[str, str]) -> Path:

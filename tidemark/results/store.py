@@ -29,7 +29,7 @@ from tidemark.results.layout import (
 )
 from tidemark.results.locations import Location, parse_location
 from tidemark.results.opening import files_at, options_of
-from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder
+from tidemark.results.outbox import Outbox, Sent, Waiting, outbox_folder, outbox_name
 from tidemark.results.parts import cell_table, clean_requests_table, clean_row
 from tidemark.results.patience import Patience
 from tidemark.results.providers.provider import PROVIDERS
@@ -79,11 +79,11 @@ def open_store(
 ) -> Store:
     """The store at a location. Touches nothing yet; `probe` says whether it works.
 
-    `options` and `credentials` are for s3 only and described in `options.py`; without credentials
-    those of the environment, a profile or a role are used. `redactor` knows the run's secrets;
+    `options` and `credentials` are those of `plan/store_parameters.py`; without credentials those
+    of the environment, a profile or a role are used. `redactor` knows the run's secrets;
     what looks like a secret is taken out without one too. Below `outbox`, a folder, results wait
     while the store takes nothing. Raises StoreError for a location, an option or a credential
-    that is malformed or cannot be used by this version.
+    that is malformed or cannot be used there.
     """
     location = parse_location(uri) if isinstance(uri, str) else uri
     there = files_at(location, options or {}, credentials, patience)
@@ -91,9 +91,9 @@ def open_store(
     redactor = (redactor or Redactor()).knowing((credentials or {}).values())
     if outbox is None:
         return Store(location, files, redactor)
-    used = options_of(there)
-    folder = outbox_folder(outbox, str(location), used)
-    return Store(location, files, redactor, Outbox(files, folder, str(location), used))
+    used, named = options_of(there), outbox_name(location)
+    folder = outbox_folder(outbox, named, used)
+    return Store(location, files, redactor, Outbox(files, folder, named, used))
 
 
 class Store(StoredResults):

@@ -56,8 +56,9 @@ class ObjectFiles(abc.ABC):
         self._patience = patience or Patience()
         self.options = dict(options)
         for name in self.talkative:
-            if logging.getLogger(name).level == logging.NOTSET:
-                logging.getLogger(name).setLevel(logging.INFO)
+            logger = logging.getLogger(name)
+            if logger.level == logging.NOTSET:  # and as it was, where less is told anyway
+                logger.setLevel(max(logging.INFO, logger.getEffectiveLevel()))
 
     @abc.abstractmethod
     def _put_new(self, key: str, data: bytes, token: str) -> None:

@@ -5,6 +5,7 @@ Inside the pod that mounts the claim, or wherever its file system is mounted, it
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,7 @@ class PvcFiles(LocalFiles):
         if not self._mount.is_absolute():
             raise StoreError("mount_path is no absolute path", "pvc", "Write /where/it/is/mounted")
         self._location = location
+        self._seen: tuple[int, int] | None = None  # the device and the folder of the mount
         self.options = dict(options)
         super().__init__(FileLocation(str(self._mount / location.path)))
 
@@ -68,13 +70,29 @@ class PvcFiles(LocalFiles):
         self._demand_mount()
         return super().sizes(folder)
 
+    def read(self, path: str) -> bytes:
+        self._demand_mount()
+        return super().read(path)
+
+    def remove(self, path: str) -> None:
+        self._demand_mount()
+        super().remove(path)
+
     def _demand_mount(self) -> None:
-        if not self._mount.is_dir():
-            raise StoreAway(
-                f"the claim {self._location.claim} is not mounted at {self._mount}",
-                str(self._location),
-                "Mount it there in the pod, or name its place by the option mount_path",
-            )
+        remedy = "Mount it there in the pod, or name its place by the option mount_path"
+        try:
+            found = self._mount.stat()
+            if not stat.S_ISDIR(found.st_mode):
+                raise NotADirectoryError(self._mount)
+        except OSError:
+            what = f"the claim {self._location.claim} is not mounted at {self._mount}"
+            raise StoreAway(what, str(self._location), remedy) from None
+        mount = found.st_dev, found.st_ino
+        # Below a mount that has gone lies an empty folder of the machine, which goes with the pod.
+        if self._seen is not None and self._seen != mount:
+            what = f"what was mounted at {self._mount} has gone"
+            raise StoreAway(what, str(self._location), remedy)
+        self._seen = mount
 
 
 def _pod_namespace() -> str | None:
