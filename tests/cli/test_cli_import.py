@@ -340,3 +340,27 @@ def test_a_closed_folder_is_said_to_be_closed(command: Command, shared: Path) ->
     shared.chmod(0o700)
     assert said.status == 1
     assert "access is denied" in said.err
+
+
+def test_imported_cells_are_compacted_too(command: Command) -> None:
+    """Each of two levels has a part with its row, and one with its requests."""
+    command("import", str(BATCHES))
+    before = rows()
+    planned = command("store", "compact", "results", "--dry-run")
+    assert "4 parts (" in planned.out
+    assert "would become 2" in planned.out
+    assert command("store", "compact", "results").out.startswith("2 attempts: 4 parts (")
+    assert rows() == before
+    assert command("verify", "results").status == 0
+    assert "nothing new" in command("import", str(BATCHES)).out
+
+
+def test_parts_that_a_compaction_leaves_are_counted(command: Command) -> None:
+    command("import", str(DOWN))
+    left = "2 small parts stay: 2 with no other to merge with in the same folder"
+    assert left in command("store", "compact", "results", "--dry-run").out
+    done = command("store", "compact", "results")
+    assert done.status == 0
+    assert "nothing was to be compacted" in done.out
+    assert left in done.out
+    assert json.loads(command("store", "compact", "results", "--json").out)["alone"] == 2

@@ -141,6 +141,31 @@ def test_what_has_not_finished_is_taken_once_it_is_old(
     assert answers(root) == before
 
 
+def test_what_stays_as_it_is_is_counted(store: Store) -> None:
+    """A cell that was judged and one that was not, of a run without a manifest."""
+    put_night(store)
+    plan = planned(store)
+    assert (plan.sources, plan.alone, plan.unfinished) == (8, 0, 4)
+    compact(store, plan)
+    again = planned(store)
+    assert (again.sources, again.alone, again.unfinished) == (0, 0, 4)
+    assert planned(store, older_than=timedelta(days=1)).unfinished == 2
+
+
+def test_a_run_is_finished_whatever_its_attempts_are_named_after(store: Store) -> None:
+    """A manifest that is damaged names none of them, and harms no other."""
+    run = context_of(RUNS[0])
+    kept = []
+    for number, cell in enumerate(cells(PLAN)):
+        attempt = attempt_at(run, cell)
+        row = {**attempt.row, "attempt_id": f"{number:032x}"}
+        kept.append(store.put_cell(Attempt(row=row, requests=attempt.requests)))
+    store.files.create(f"manifests/{RUNS[1]}.json", b"[")
+    assert (planned(store).sources, planned(store).unfinished) == (0, 4)
+    put_run(store, run, tuple(kept))
+    assert (planned(store).sources, planned(store).unfinished) == (4, 0)
+
+
 def test_an_attempt_that_was_compacted_cannot_be_written_again(store: Store, root: Path) -> None:
     run = context_of(RUNS[0])
     sweep = put_sweep(store, run)

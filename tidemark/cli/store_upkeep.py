@@ -31,11 +31,13 @@ def compact_parts(store: Store, *, older_than_days: int, dry_run: bool, as_json:
     plan = plan_compaction(store, now=now, older_than=timedelta(days=older_than_days))
     if dry_run:
         _show_plan(store, plan, as_json=as_json)
+        if not as_json:
+            _say_what_stays(plan, older_than_days)
         return 0
     with progress("compacting", "compacted", "parts") as on_progress:
         done = compact(store, plan, on_progress=on_progress)
     if as_json:
-        typer.echo(json.dumps(done.document(), indent=2))
+        typer.echo(json.dumps({**done.document(), **_staying(plan)}, indent=2))
     elif done.generation is not None:
         say(
             f"{done.attempts} attempts: {done.parts_before} parts "
@@ -46,6 +48,8 @@ def compact_parts(store: Store, *, older_than_days: int, dry_run: bool, as_json:
         say("nothing was to be compacted")
     if done.leftovers and not as_json:
         say(f"{done.leftovers} files that earlier compactions left are removed")
+    if not as_json:
+        _say_what_stays(plan, older_than_days)
     _say_what_is_left(done.left)
     return PARTIAL if done.left else 0
 
@@ -67,6 +71,7 @@ def _show_plan(store: Store, plan: Plan, *, as_json: bool) -> None:
                 }
                 for merge in plan.merges
             ],
+            **_staying(plan),
         }
         typer.echo(json.dumps(document, indent=2))
         return
@@ -76,6 +81,26 @@ def _show_plan(store: Store, plan: Plan, *, as_json: bool) -> None:
         f"{plan.sources} parts ({decimal(size_bytes)}) would become {len(plan.merges)}, and "
         f"{plan.leftovers} files that earlier compactions left would be removed"
     )
+
+
+def _staying(plan: Plan) -> dict[str, int]:
+    return {"alone": plan.alone, "unfinished": plan.unfinished}
+
+
+def _say_what_stays(plan: Plan, older_than_days: int) -> None:
+    """Which small parts are no part of a plan, and why."""
+    told = []
+    if plan.alone:
+        told.append(
+            f"{plan.alone} with no other to merge with in the same folder (table, model and date)"
+        )
+    if plan.unfinished:
+        told.append(
+            f"{plan.unfinished} of runs that have not finished and are less than "
+            f"{older_than_days} days old, or of attempts that are not complete"
+        )
+    if told:
+        say(f"{plan.alone + plan.unfinished} small parts stay: {'; '.join(told)}")
 
 
 def copy_results(source: Store, destination: Store, *, as_json: bool) -> int:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
+from tidemark.errors import StoreAway, StoreError
 from tidemark.results.catalog import Catalog
 from tidemark.results.failures import explained
 from tidemark.results.files import Files
 from tidemark.results.layout import PARTED, PartName, attempt_id
+from tidemark.results.reading import READERS
 from tidemark.results.store import Store
 
 __all__ = ["LARGEST_BYTES", "Merge", "Plan", "plan_compaction"]
@@ -39,6 +43,8 @@ class Plan:
 
     `replaced` are parts whose rows lie in large ones, `dead` large parts that do not count and
     never will, `unnamed` those of a generation to come, which are `abandoned` after a day.
+    `alone` counts the small parts that stay because their folder has none to merge them with,
+    `unfinished` those that stay because something may still be added to them.
     """
 
     catalog: Catalog
@@ -47,6 +53,8 @@ class Plan:
     dead: tuple[str, ...] = ()
     unnamed: tuple[str, ...] = ()
     abandoned: bool = False
+    alone: int = 0
+    unfinished: int = 0
 
     @property
     def sources(self) -> int:
@@ -75,30 +83,34 @@ def plan_compaction(
     replaced, dead, unnamed = catalog.leftovers(there)
     oldest = (now - older_than).astimezone(UTC).date()
     folders: dict[str, dict[str, int]] = defaultdict(dict)
-    for path in _ready(there, catalog, _finished(files), oldest):
+    own = {path: name for path in there if (name := PartName.parse(path)) is not None}
+    taken = set(_ready(own, catalog, files, oldest))
+    for path in taken:
         folders[posixpath.dirname(path)][path] = there[path]
     for part in catalog.parts.values():
         if part.size_bytes < largest_bytes / 2:
             folders[part.folder][part.path] = part.size_bytes
+    merges = tuple(
+        merge
+        for folder in sorted(folders)
+        for merge in _merges(folder, folders[folder], largest_bytes)
+    )
     return Plan(
         catalog,
-        tuple(
-            merge
-            for folder in sorted(folders)
-            for merge in _merges(folder, folders[folder], largest_bytes)
-        ),
+        merges,
         tuple(replaced),
         tuple(dead),
         tuple(unnamed),
         abandoned=bool(unnamed) and all(_abandoned(files, path, now) for path in unnamed),
+        alone=len(taken.difference(*(merge.sources for merge in merges))),
+        unfinished=len(own.keys() - taken - catalog.places.keys()),
     )
 
 
 def _ready(
-    there: Iterable[str], catalog: Catalog, finished: set[str], oldest: date
+    own: Mapping[str, PartName], catalog: Catalog, files: Files, oldest: date
 ) -> Iterator[str]:
     """The parts of complete attempts that nothing will be added to."""
-    own = {path: name for path in there if (name := PartName.parse(path)) is not None}
     places: dict[str, set[str]] = {
         table: {
             path.partition("/")[2] for path in (*own, *catalog.places) if path.startswith(table)
@@ -106,16 +118,52 @@ def _ready(
         for table in ("cells", "requests")
     }
     complete = places["cells"] & places["requests"]
-    for path, name in sorted(own.items()):
-        over = name.attempt_id.rpartition("r")[0] in finished or name.date <= oldest.isoformat()
-        if over and path not in catalog.places and path.partition("/")[2] in complete:
+    candidates = {
+        path: name
+        for path, name in own.items()
+        if path not in catalog.places and path.partition("/")[2] in complete
+    }
+    young = [name for name in candidates.values() if name.date > oldest.isoformat()]
+    finished = _finished(files, young)
+    for path, name in candidates.items():
+        if name.date <= oldest.isoformat() or name.attempt_id in finished:
             yield path
 
 
-def _finished(files: Files) -> set[str]:
-    """What the attempts of finished runs begin with."""
-    runs = (posixpath.basename(path) for path in files.list("manifests"))
-    return {attempt_id(run.removesuffix(".json"), 0).rpartition("r")[0] for run in runs}
+def _finished(files: Files, names: Iterable[PartName]) -> set[str]:
+    """Those of some attempts that are of runs which have a manifest.
+
+    The attempts of a run begin alike, after its id. Those of an import are named after its files:
+    only its manifest tells which they are.
+    """
+    attempts = {name.attempt_id for name in names}
+    if not attempts:
+        return attempts
+    manifests = {
+        attempt_id(posixpath.basename(path).removesuffix(".json"), 0).rpartition("r")[0]: path
+        for path in files.list("manifests")
+    }
+    runs = {attempt: attempt.rpartition("r")[0] for attempt in attempts}
+    found = {attempt for attempt, run in runs.items() if run in manifests}
+    if found == attempts:
+        return found
+    others = [path for run, path in manifests.items() if run not in runs.values()]
+    with ThreadPoolExecutor(READERS) as pool:
+        for named in pool.map(lambda path: _named(files, path), others):
+            found |= attempts & named
+    return found
+
+
+def _named(files: Files, manifest: str) -> set[str]:
+    """The attempts that a manifest names; none for one that is damaged."""
+    try:
+        parts = json.loads(files.read(manifest))["cell_parts"]
+        names = [PartName.parse(path) for path in parts]
+    except StoreAway:
+        raise
+    except (StoreError, ValueError, KeyError, TypeError, RecursionError):
+        return set()
+    return {name.attempt_id for name in names if name is not None}
 
 
 def _merges(folder: str, parts: Mapping[str, int], largest_bytes: int) -> Iterator[Merge]:
