@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
@@ -117,6 +118,26 @@ def test_a_configuration_that_cannot_be_used_is_named(oci: Oci, tmp_path: Path) 
     path.write_text("\n".join(line for line in lines if not line.startswith("fingerprint")))
     with pytest.raises(StoreError, match="has no fingerprint"):
         open_store(uri, options={"config_file": str(path)})
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("pass_phrase=c4nary\n[DEFAULT]\nuser=a\n", "line 1 stands before any"),
+        ("[DEFAULT]\nuser=a\nc4nary=b\nc4nary=c\n", "line 4 names again"),
+        ("[c4nary]\n[c4nary]\n", "line 2 names again"),
+        ("[DEFAULT]\nuser=a\nc4nary\n", "line 3 is no name=value"),
+    ],
+)
+def test_a_configuration_that_is_mistyped_is_not_shown(
+    tmp_path: Path, content: str, words: str
+) -> None:
+    path = tmp_path / "config"
+    path.write_text(content)
+    with pytest.raises(StoreError, match=words) as caught:
+        open_store("oci://n/harbour/b/results/o/p", options={"config_file": str(path)})
+    assert "c4nary" not in "".join(traceback.format_exception(caught.value))
+    assert "each name=value once" in str(caught.value)
 
 
 def test_the_key_of_a_vault_is_named_with_each_object(oci: Oci, bucket: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -81,6 +82,11 @@ class _Profile:
         name = options.get("profile") or os.environ.get(_PROFILE) or DEFAULT_PROFILE
         try:
             values = from_file(path, name)
+        except configparser.Error as error:
+            # Its text has the line itself, which may be a pass phrase.
+            what = f"the configuration file {path} cannot be read: {_misread(error)}"
+            remedy = "Correct it: below [DEFAULT] or another [profile], each name=value once"
+            raise StoreError(what, where, remedy) from None
         except (ClientError, ValueError, OSError) as error:
             what = {
                 "ConfigFileNotFound": f"there is no configuration file {path}",
@@ -118,6 +124,17 @@ class _Profile:
         """What a client needs of it, without what logs more than it should."""
         names = ("user", "tenancy", "fingerprint", "key_file", "region")
         return {name: self.values[name] for name in names if name in self.values}
+
+
+def _misread(error: configparser.Error) -> str:
+    """What is wrong with a configuration, and in which line."""
+    if isinstance(error, configparser.MissingSectionHeaderError):
+        return f"line {error.lineno} stands before any [profile]"
+    if isinstance(error, configparser.DuplicateOptionError | configparser.DuplicateSectionError):
+        return f"line {error.lineno} names again what is there already"
+    if isinstance(error, configparser.ParsingError):
+        return f"line {error.errors[0][0]} is no name=value"
+    return "it is no configuration"
 
 
 def _no_key(profile: _Profile, error: Exception, where: str) -> StoreError:
