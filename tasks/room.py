@@ -97,7 +97,10 @@ class Room:
                 if path.is_file() and path.name != OWNER:
                     path.write_bytes(self.redactor.data(path.read_bytes()))
             (self.directory / OWNER).unlink()
-            logger().warning("what the store did not take lies in %s", self.directory)
+            if any(path.is_file() for path in self.directory.rglob("*")):
+                logger().warning("what the store did not take lies in %s", self.directory)
+            else:
+                shutil.rmtree(self.directory, ignore_errors=True)
             raise
         except BaseException:
             shutil.rmtree(self.directory, ignore_errors=True)

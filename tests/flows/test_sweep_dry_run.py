@@ -22,8 +22,9 @@ from blocks import InferenceEndpoint, ResultStore
 from flows.sweep import sweep
 from tasks.look_ahead import ARTIFACT
 from tasks.secrets import read_block
+from tidemark.config import load_config
 from tidemark.engines.calibration import simulated_endpoint
-from tidemark.errors import ConfigError, RefusedError, SecretError
+from tidemark.errors import ConfigError, RefusedError, SecretError, StoreAway
 from tidemark.plan.endpoint import Endpoint
 from tidemark.plan.load import dump_plan
 from tidemark.plan.sweep import SweepPlan
@@ -208,3 +209,12 @@ async def test_what_a_secret_block_holds_is_given_as_it_was_saved() -> None:
         read_block("not-text")
     with pytest.raises(SecretError, match="keeps no Secret block"):
         read_block("never-saved")
+
+
+async def test_a_run_whose_store_is_refused_leaves_nothing_behind(
+    plan: SweepPlan, saved: InferenceEndpoint
+) -> None:
+    with pytest.raises(StoreAway, match="not mounted"):
+        await sweep(plan, endpoint=saved, store="pvc://claim-of-nobody/p")
+    spool = load_config(os.environ, Path.cwd()).spool
+    assert not [path for path in spool.glob("*") if not path.name.startswith("standby")]
