@@ -242,3 +242,21 @@ def _full(source: Path, target: Path) -> None:
         os.rename(source, target)
     else:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
+
+
+@pytest.mark.parametrize("arguments", [("ls",), ("check",), ("compact", "--dry-run")])
+def test_a_store_that_cannot_be_opened_is_told_in_one_line(
+    command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    for uri, words in (
+        ("s3://bucket/p", "no credentials were found"),
+        ("pvc://claim-of-nobody/p", "not mounted"),
+    ):
+        said = command("store", arguments[0], uri, *arguments[1:])
+        assert said.status == 1
+        assert words in said.err
