@@ -23,6 +23,7 @@ from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
 from tidemark.results.providers.azure_failures import CREDENTIALS, azure_refusal, service_code
 from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.pages import Pages
 
 __all__ = ["AzureFiles"]
 
@@ -152,8 +153,13 @@ class _Blobs(AzureBlobFileSystem):  # type: ignore[misc]  # it has no types
         container, _, folder = path.partition("/")
         async with self.service_client.get_container_client(container) as there:
             start = f"{folder}/" if folder else None
-            listed = there.list_blobs(name_starts_with=start, include=["metadata"])
-            blobs = await self._details([blob async for blob in listed])
+            listed = there.list_blobs(name_starts_with=start, include=["metadata"]).by_page()
+            pages, told = Pages(path), []
+            async for page in listed:
+                told += [blob async for blob in page]
+                if listed.continuation_token:
+                    pages.ask(listed.continuation_token)
+            blobs = await self._details(told)
         files = {blob["name"]: blob for blob in blobs if blob["type"] == "file"}
         return files if named.get("detail") else sorted(files)
 

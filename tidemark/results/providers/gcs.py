@@ -27,6 +27,7 @@ from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
 from tidemark.results.providers.gcs_failures import GcsAnswer, gcs_refusal
 from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.pages import Pages
 
 __all__ = ["GcsFiles"]
 
@@ -153,6 +154,29 @@ class _Objects(GCSFileSystem):  # type: ignore[misc]  # it has no types
         super().__init__(**named)
         self.credentials = signed
         self._patience = patience
+
+    async def _find(
+        self, path: str, withdirs: bool = False, detail: bool = False, **named: Any
+    ) -> list[str] | dict[str, Any]:
+        if withdirs or any(named.get(name) for name in ("prefix", "versions", "maxdepth")):
+            found: list[str] | dict[str, Any] = await super()._find(
+                path, withdirs=withdirs, detail=detail, **named
+            )
+            return found
+        # Its own follows pages without end, and asks twice for a folder that is empty.
+        bucket, _, folder = path.partition("/")
+        start = f"{folder}/" if folder else None
+        pages, told, token = Pages(path), [], None
+        while True:
+            page = await self._call(
+                "GET", "b/{}/o", bucket, prefix=start, pageToken=token, json_out=True
+            )
+            told += [self._process_object(bucket, each) for each in page.get("items", ())]
+            if not (token := page.get("nextPageToken")):
+                break
+            pages.ask(token)
+        files = {each["name"]: each for each in told if not each["name"].endswith("/")}
+        return files if detail else sorted(files)
 
     async def _request(
         self,

@@ -27,6 +27,7 @@ from tidemark.results.providers.github_assets import (
     asset_name,
 )
 from tidemark.results.providers.github_client import Answer, GithubClient, GithubRefusal
+from tidemark.results.providers.pages import Pages
 
 __all__ = ["Release"]
 
@@ -272,7 +273,9 @@ class Release:
         address: str | None = f"{self._repository}/releases/{release.release_id}/assets"
         address = f"{address}?per_page={_PAGE}"
         pages: list[_Page] = []
+        asked = Pages(f"{self._repository}, release {self._tag}")
         while address is not None:
+            asked.ask(address)
             with self._lock:
                 known = self._pages.get(address)
             # A page that is as it was costs nothing of the limit of requests; but a full one

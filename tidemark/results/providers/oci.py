@@ -20,6 +20,7 @@ from tidemark.results.patience import Patience
 from tidemark.results.providers.objects import WRITER, ObjectFiles
 from tidemark.results.providers.oci_failures import oci_refusal
 from tidemark.results.providers.oci_signers import Identity, identity_of
+from tidemark.results.providers.pages import Pages
 
 __all__ = ["OciFiles"]
 
@@ -159,6 +160,7 @@ class _Objects(OCIFileSystem):  # type: ignore[misc]  # it has no types
     def _listed(self, path: str) -> Iterator[Any]:
         namespace, bucket, folder = _names(path)
         begin: str | None = None
+        pages = Pages(path)
         while True:
             page = self.oci_client.list_objects(
                 namespace,
@@ -172,6 +174,7 @@ class _Objects(OCIFileSystem):  # type: ignore[misc]  # it has no types
             begin = page.next_start_with
             if begin is None:
                 return
+            pages.ask(begin)
 
     def cat_file(
         self, path: str, start: int | None = None, end: int | None = None, **named: Any

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar, Final
 
-import fsspec
 from aiobotocore.session import AioSession
+from s3fs import S3FileSystem
 
 from tidemark.errors import StoreError
 from tidemark.results.locations import S3Location
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
 from tidemark.results.providers.objects import WRITER, ObjectFiles
+from tidemark.results.providers.pages import Pages
 from tidemark.results.providers.s3_failures import s3_refusal, service_code
 
 __all__ = ["S3Files"]
@@ -50,8 +51,7 @@ class S3Files(ObjectFiles):
                 self.options = {**options, "endpoint_url": endpoint}
                 check_options(self.options, self.scheme, "AWS_ENDPOINT_URL")
             region = location.region or options.get("region")
-            self.filesystem = fsspec.filesystem(
-                "s3",
+            self.filesystem = _Objects(
                 anon=options.get("anonymous") == "true",
                 session=session,
                 endpoint_url=endpoint,
@@ -105,6 +105,18 @@ class S3Files(ObjectFiles):
             config["request_checksum_calculation"] = "when_required"
             config["response_checksum_validation"] = "when_required"
         return config
+
+
+class _Objects(S3FileSystem):  # type: ignore[misc]  # it has no types
+    """The file system with listings that end."""
+
+    async def _list_pages(self, method: str, **named: Any) -> AsyncIterator[Any]:
+        pages = Pages(f"{named.get('Bucket')}/{named.get('Prefix')}")
+        async for page in super()._list_pages(method, **named):
+            yield page
+            token = page.get("NextContinuationToken")
+            if token and page.get("IsTruncated"):
+                pages.ask(token)
 
 
 def _encryption(options: Mapping[str, str]) -> dict[str, str]:
