@@ -375,6 +375,8 @@ def test_wrong_credentials_are_refused_with_what_to_do_and_results_wait(
         assert not isinstance(caught.value, StoreBusy)
         if isinstance(caught.value, StoreAway):  # and not refused before anything was asked
             store = place.open(**given, outbox=tmp_path / str(number))
+            with pytest.raises(StoreAway):
+                store.files.sizes()
             store.put_cell(make_attempt())
             assert store.waiting().files == CELL_FILES
 
