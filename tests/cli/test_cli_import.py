@@ -364,3 +364,70 @@ def test_parts_that_a_compaction_leaves_are_counted(command: Command) -> None:
     assert "nothing was to be compacted" in done.out
     assert left in done.out
     assert json.loads(command("store", "compact", "results", "--json").out)["alone"] == 2
+
+
+def test_runs_of_one_source_are_told_apart(command: Command, tmp_path: Path) -> None:
+    source = tmp_path / "nights"
+    for number, folder in enumerate((SHARED, BATCHES)):
+        shutil.copytree(folder, source / f"night-{number}")
+    assert command("import", str(source)).status == 0
+    said = command("runs").out
+    assert "import of nights/night-0: harbour-70b" in said
+    assert "import of nights/night-0: harbour-8b" in said
+    assert "import of nights/night-1: harbour-embed" in said
+
+
+def test_a_folder_whose_name_no_plan_can_have_is_imported(command: Command, tmp_path: Path) -> None:
+    shutil.copytree(DOWN, tmp_path / "all" / ("quay\n" + "x" * 240) / "deep")
+    assert command("import", str(tmp_path / "all")).status == 0
+    (run,) = open_store("results").runs().to_pylist()
+    assert run["plan_name"].startswith("import of all/quay?xxx")
+
+
+def test_what_was_imported_before_names_its_run_and_keeps_its_name(
+    command: Command, shared: Path
+) -> None:
+    (shared / OTHER).rename(shared.parent / OTHER)
+    command("import", str(shared), "--name", "first")
+    runs = {row["model_name"]: row["run_id"] for row in rows()}
+    (shared.parent / OTHER).rename(shared / OTHER)
+    said = command("import", str(shared), "--name", "second").out
+    assert f"{runs['harbour-8b']}: harbour-8b, imported before, from ./" in said
+    assert f"times in s, in {runs['harbour-70b']}" in said
+    assert "runs that are there already keep their names" in said
+    assert "keep their names" not in command("import", str(shared)).out
+    assert command("runs").out.count("first") == 3
+
+
+def test_that_no_imported_cell_is_valid_is_said_with_the_reason(
+    command: Command, shared: Path
+) -> None:
+    why = "no imported cell is ever valid: genai-bench does not say when its requests began"
+    assert why in command("import", str(shared), "--dry-run").out
+    assert why in command("import", str(shared)).out
+    assert why not in command("import", str(shared)).out
+
+
+def test_a_level_that_is_imported_as_invalid_says_why(command: Command, shared: Path) -> None:
+    path = shared / AGAIN
+    content = json.loads(path.read_bytes())
+    for one in content["individual_request_metrics"]:
+        one["e2e_latency"] *= -1
+    path.write_text(json.dumps(content))
+    said = command("import", str(shared))
+    (row,) = (row for row in rows() if row["validity"] == "invalid")
+    (reason,) = (one for one in row["reasons"] if one["level"] == "invalid")
+    assert f"invalid: {reason['evidence']}" in said.out
+
+
+def test_metadata_that_cannot_be_read_is_not_said_to_be_missing(
+    command: Command, shared: Path
+) -> None:
+    for path in shared.glob("*.xlsx"):
+        path.unlink()
+    (shared / "experiment_metadata.json").write_text("rubbish")
+    said = command("import", str(shared))
+    assert said.status == 3
+    assert "experiment_metadata.json beside it cannot be read" in said.out
+    assert "there is no experiment_metadata.json" not in said.out
+    assert "is not there" not in said.out

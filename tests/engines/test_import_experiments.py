@@ -257,3 +257,30 @@ def test_the_version_is_the_one_that_the_metadata_names(copied: Copied) -> None:
     (experiment,) = surveyed(folder).experiments
     plan = planned(experiment.levels, experiment.metadata, name=None, version="0.0.5")
     assert plan.plan.engine.version == "0.0.6"
+
+
+def test_of_equal_files_that_one_is_taken_beside_which_the_model_is_told(
+    copied: Copied, tmp_path: Path
+) -> None:
+    told_at, source = copied("repeated_level"), tmp_path / "all"
+    source.mkdir()
+    told_at.rename(source / "told")
+    levels = sorted(path.name for path in (source / "told").glob("*concurrency*.json"))
+    for folder in ("bare", "untold"):
+        (source / folder).mkdir()
+        for name in levels:
+            shutil.copy(source / "told" / name, source / folder)
+    found = surveyed(source)
+    assert told(found) == {f"told/{name}": "harbour-8b" for name in levels}
+    assert found.same == {
+        f"{folder}/{name}": f"told/{name}" for folder in ("bare", "untold") for name in levels
+    }
+    (source / "told" / "experiment_metadata.json").unlink()
+    by_workbook = told(surveyed(source))  # which lists one of the two
+    assert sorted((path.partition("/")[0], model) for path, model in by_workbook.items()) == [
+        ("bare", None),
+        ("told", "harbour-8b"),
+    ]
+    for path in (source / "told").glob("*.xlsx"):
+        path.unlink()
+    assert set(told(surveyed(source))) == {f"bare/{name}" for name in levels}

@@ -47,7 +47,10 @@ def import_command(
         typer.Option(help="Result store (a path, file://, s3:// …). Default: configured."),
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="What to call the imported runs. Default: after SOURCE.")
+        str | None,
+        typer.Option(
+            help="What to call the imported runs. Default: after SOURCE, the folder and the model."
+        ),
     ] = None,
     engine_version: Annotated[
         str | None,
@@ -106,7 +109,7 @@ def import_output(
             harness=Harness(tidemark_version=__version__, python_version=platform.python_version()),
             now=datetime.now(UTC),
             requested_by=_user(),
-            name=name or _name_of(found.uri),
+            name=name,
             version=engine_version,
             on_progress=on_progress,
         )
@@ -125,6 +128,13 @@ def import_output(
     for one in refused:
         say(f"refused {one.path}: {one.what}. {one.remedy or ''}".rstrip(), err=True)
     say(_summary(files, refused, surveyed, dry_run))
+    if name is not None and any(file.fate == "already" for file in files):
+        say("--name is for what is new: runs that are there already keep their names")
+    if any(file.fate != "already" for file in files):
+        say(
+            "no imported cell is ever valid: genai-bench does not say when its requests began, so "
+            "the load that it offered cannot be shown"
+        )
     if not sent:
         say_what_waits(store, console())
     if any(file.fate == "imported" for file in files):
@@ -148,20 +158,6 @@ def _check(name: str | None, version: str | None) -> None:
         raise plan_error(problems_of(error, SweepPlan), "import") from None
 
 
-def _name_of(uri: str) -> str | None:
-    """What to call runs from a location: the last part of it, where that can be a name."""
-    from pydantic import ValidationError
-
-    from tidemark.plan.sweep import SweepPlan
-
-    name = f"import of {uri.rstrip('/').rpartition('/')[2]}"
-    try:
-        SweepPlan.model_validate({"name": name})
-    except ValidationError:
-        return None
-    return name
-
-
 def _user() -> str | None:
     try:
         return getpass.getuser()
@@ -179,15 +175,19 @@ def _sent(store: Store) -> bool:
 
 
 def _say_run(run: ImportedRun) -> None:
+    if not run.files:
+        return  # each of its files was refused, which is said below
     model = run.model or "a model that is not known"
-    what = f"{run.run_id}: {model}" if run.run_id else f"{model}, imported before"
+    earlier = ", ".join(sorted({file.run_id for file in run.files}))
+    what = f"{run.run_id}: {model}" if run.run_id else f"{earlier}: {model}, imported before"
     outcome = f", {run.outcome}" if run.outcome else ""
     missing = run.planned - len(run.files)
     more = "1 more level was" if missing == 1 else f"{missing} more levels were"
     planned = f", {more} asked for" if run.run_id and missing > 0 else ""
     say(f"{what}, from {run.folder or './'}{outcome}{planned}")
     for file in run.files:
-        say(f"  {_WORDS[file.fate]:<14} {file.path}: {_words(file)}")
+        there = f", in {file.run_id}" if run.run_id and file.fate == "already" else ""
+        say(f"  {_WORDS[file.fate]:<14} {file.path}: {_words(file)}{there}")
         if run.model is None:
             say(f"{'':17}{file.reason}")
         for note in file.notes:

@@ -20,7 +20,7 @@ from typing import Final, Literal
 from tidemark.engines.genai_bench import GenaiBench
 from tidemark.engines.genai_bench_import_level import Level
 from tidemark.engines.genai_bench_import_metadata import METADATA_FILE
-from tidemark.engines.genai_bench_import_plan import Planned, planned
+from tidemark.engines.genai_bench_import_plan import Planned, made_name, planned
 from tidemark.engines.genai_bench_import_source import (
     Experiment,
     Progress,
@@ -56,7 +56,10 @@ _LACKING: Final = (
 
 @dataclass(frozen=True, slots=True)
 class ImportedFile:
-    """A level file that is in the store, or would be: where it lay, and the attempt it became."""
+    """A level file that is in the store, or would be: where it lay, and the attempt it became.
+
+    `run_id` is the run that has it, or would.
+    """
 
     path: str
     fate: Fate
@@ -70,6 +73,7 @@ class ImportedFile:
     unit: str
     cell_id: str
     attempt_id: str
+    run_id: str
     reason: str
     notes: tuple[str, ...] = ()
 
@@ -104,8 +108,9 @@ class _Sweep:
 class Importer:
     """Puts the experiments of a survey into a store.
 
-    `source` names the location in rows; `name` is the runs' plan name, `version` genai-bench's
-    where no metadata tells it. `now` is when the import was asked for.
+    `source` names the location in rows; `name` is the runs' plan name, by default made of the
+    source, the folder in it and the model; `version` is genai-bench's where no metadata tells it.
+    `now` is when the import was asked for.
     """
 
     def __init__(
@@ -157,7 +162,10 @@ class Importer:
         """An experiment, without the files that no plan can speak of; None if none is left."""
 
         def plan(levels: Sequence[Level]) -> Planned:
-            return planned(levels, experiment.metadata, name=self._name, version=self._version)
+            name = self._name or made_name(
+                self._source, self._redactor.text(experiment.folder), experiment.metadata
+            )
+            return planned(levels, experiment.metadata, name=name, version=self._version)
 
         levels = []
         for level in experiment.levels:
@@ -178,11 +186,13 @@ class Importer:
         rows = self._rows(there, [_attempt_id(level) for level, _ in sweep.cells])
         over = {attempt: row for attempt, row in rows.items() if row["run_id"] in finished}
         new = tuple((level, cell) for level, cell in sweep.cells if _attempt_id(level) not in over)
+        run_id = _run_id([level for level, _ in new]) if new else None
         files = tuple(
-            _file(level, cell, sweep, over.get(_attempt_id(level))) for level, cell in sweep.cells
+            _file(level, cell, sweep, run_id, over.get(_attempt_id(level)))
+            for level, cell in sweep.cells
         )
         told = ImportedRun(
-            run_id=_run_id([level for level, _ in new]) if new else None,
+            run_id=run_id,
             folder=sweep.experiment.folder,
             model=sweep.planned.plan.endpoint.model,
             planned=sweep.planned.planned - len(over),
@@ -202,7 +212,7 @@ class Importer:
                 kept[level.path] = stored
         self._tell("importing", self._done, self._total)
         files = tuple(
-            replace(file, fate="imported") if file.path in kept else file
+            _kept(file, kept[file.path].row) if file.path in kept else file
             for file in files
             if file.path in kept or file.fate == "already"
         )
@@ -347,8 +357,18 @@ class Importer:
         return outcome
 
 
-def _file(level: Level, cell: Cell, sweep: _Sweep, row: Row | None) -> ImportedFile:
-    """What is said of a file; `row` is that of an earlier import."""
+def _kept(file: ImportedFile, row: Row) -> ImportedFile:
+    """What is said of a file that is in the store now: also what its numbers are not worth."""
+    told = [reason["evidence"] for reason in row["reasons"] if reason["level"] == "invalid"]
+    return replace(
+        file, fate="imported", notes=(*file.notes, *(f"invalid: {what}" for what in told))
+    )
+
+
+def _file(
+    level: Level, cell: Cell, sweep: _Sweep, run_id: str | None, row: Row | None
+) -> ImportedFile:
+    """What is said of a file; `row` is that of an earlier import, else it is of the run."""
     notes = list(level.notes)
     if row is not None and row["cell_id"] != cell.cell_id:
         then, now = row["model_name"], sweep.planned.plan.endpoint.model
@@ -369,6 +389,7 @@ def _file(level: Level, cell: Cell, sweep: _Sweep, row: Row | None) -> ImportedF
         unit=level.unit,
         cell_id=cell.cell_id,
         attempt_id=_attempt_id(level),
+        run_id=row["run_id"] if row is not None else run_id or "",
         reason=sweep.experiment.reasons[level.path],
         notes=tuple(notes),
     )

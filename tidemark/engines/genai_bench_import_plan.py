@@ -23,10 +23,11 @@ from tidemark.plan.scenario import parse_scenario
 from tidemark.plan.sweep import SweepPlan
 from tidemark.plan.tasks import BATCH_TASKS
 
-__all__ = ["Planned", "planned"]
+__all__ = ["Planned", "made_name", "planned"]
 
 _DIALECTS: Final = ("vllm", "sglang", "openai")
 _LONGEST_S: Final = 86_400.0
+_LONGEST_NAME: Final = 256
 _MOST_REQUESTS: Final = 10_000_000
 
 # Where a plan may refuse what the engine took: the field, and the columns that keep it anyway.
@@ -106,6 +107,20 @@ def planned(
     return Planned(plan, found, once + len(levels) - len(repeats), columns, tuple(notes))
 
 
+def made_name(source: str, folder: str, metadata: Metadata | None) -> str:
+    """What to call the plan of an experiment: what tells it from the others of its source.
+
+    `folder` is what the paths of its files below the source begin with. It is always a name that a
+    plan can have.
+    """
+    last = source.rstrip("/").rpartition("/")[2]
+    place = "/".join(part for part in (last, folder.rstrip("/-")) if part)
+    model = metadata.model if metadata is not None else None
+    name = f"import of {place}" + (f": {model}" if model else "")
+    printable = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return printable[:_LONGEST_NAME].rstrip()
+
+
 def _grid(levels: Sequence[Level], metadata: Metadata | None) -> dict[str, Any]:
     """Scenarios and levels: those asked for, or those found."""
     scenarios = [level.scenario.text for level in levels]
@@ -142,7 +157,7 @@ def _unknown(
     columns |= dict.fromkeys(("max_time_s", "max_requests", "dialect", "request_json"))
     notes.append(
         "model, endpoint, tokenizer, request parameters, limits and the system under test are not "
-        "known: the metadata of the experiment is not there"
+        "known: no metadata tells them"
     )
     if version is None and len(level.releases) == 1:
         version = level.releases[0]

@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from tidemark.engines.genai_bench_import_level import LEVEL_FILE, Level, read_level
@@ -77,7 +77,8 @@ class Experiment:
 class Survey:
     """What was found at a location.
 
-    `same` maps files to the one they are byte by byte, `passed_over` counts files of other kinds.
+    `same` maps files to the one they are byte by byte; of such files the first is taken, or the
+    first beside which its model is told. `passed_over` counts files of other kinds.
     `redactor` knows the secrets that were found.
     """
 
@@ -92,6 +93,7 @@ class Survey:
 class _Folder:
     levels: list[Level] = field(default_factory=list)
     metadata: list[Metadata] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     workbooks: list[Workbook] = field(default_factory=list)
 
 
@@ -123,6 +125,8 @@ def survey(files: Files, where: str, *, on_progress: Progress | None = None) -> 
         except (StoreError, EngineError) as error:
             contents.pop(path, None)
             refused.append(Refused.of(path, error))
+            if not _is_workbook(path):
+                folders[_place(path, _METADATA)].damaged.append(path)
     redactor = Redactor(secrets)
     workbooks: dict[str, Workbook] = {}
     for path, content in contents.items():
@@ -134,28 +138,35 @@ def survey(files: Files, where: str, *, on_progress: Progress | None = None) -> 
                 folders[_place(path, _METADATA)].metadata.append(found)
         except EngineError as error:
             refused.append(Refused.of(path, error))
+            if not _is_workbook(path):
+                folders[_place(path, _METADATA)].damaged.append(path)
+    for place in {_place(path, LEVEL_FILE) for path in levels}:
+        folders[place].workbooks = [
+            book
+            for path, book in workbooks.items()
+            if path.startswith(place) and "/" not in path.removeprefix(place)
+        ]
 
-    first: dict[str, str] = {}
-    same: dict[str, str] = {}
+    taken: dict[str, Level] = {}
+    copies: dict[str, str] = {}
     for number, path in enumerate(levels):
         tell("reading levels", number, len(levels))
         try:
             content = _read(files, path, size_bytes, LARGEST_LEVEL_BYTES)
             digest = hashlib.sha256(content).hexdigest()
-            if digest in first:
-                same[path] = first[digest]
+            first = taken.get(digest)
+            if first is None:
+                taken[digest] = read_level(path, content)
                 continue
-            folders[_place(path, LEVEL_FILE)].levels.append(read_level(path, content))
-            first[digest] = path
+            copy = replace(first, path=path)
+            if _is_told(copy, folders) and not _is_told(first, folders):
+                taken[digest], copy = read_level(path, content), first
+            copies[copy.path] = digest
         except (StoreError, EngineError) as error:
             refused.append(Refused.of(path, error))
     tell("reading levels", len(levels), len(levels))
-    for place, folder in folders.items():
-        folder.workbooks = [
-            book
-            for path, book in workbooks.items()
-            if path.startswith(place) and "/" not in path.removeprefix(place)
-        ]
+    for level in taken.values():
+        folders[_place(level.path, LEVEL_FILE)].levels.append(level)
     return Survey(
         experiments=tuple(
             experiment
@@ -166,7 +177,7 @@ def survey(files: Files, where: str, *, on_progress: Progress | None = None) -> 
             Refused(redactor.text(one.path), redactor.text(one.what), one.remedy)
             for one in sorted(refused, key=lambda one: one.path)
         ),
-        same=same,
+        same={path: taken[digest].path for path, digest in sorted(copies.items())},
         passed_over=len(paths) - len(levels) - len(beside),
         redactor=redactor,
     )
@@ -214,14 +225,22 @@ def _attributed(folder: _Folder) -> dict[Level, tuple[Metadata | None, str]]:
     mixed = any(not fitting for fitting in fits.values()) or bool(set(books) - set(files))
     for level in folder.levels:
         if level not in found:
-            found[level] = _by_metadata(level, fits, files.values(), mixed)
+            found[level] = _by_metadata(level, fits, files.values(), folder.damaged, mixed)
     return found
+
+
+def _is_told(level: Level, folders: Mapping[str, _Folder]) -> bool:
+    """Whether what lies beside a level file would tell its experiment, if it were alone there."""
+    folder = folders[_place(level.path, LEVEL_FILE)]
+    alone = _Folder([level], folder.metadata, workbooks=folder.workbooks)
+    return _attributed(alone)[level][0] is not None
 
 
 def _by_metadata(
     level: Level,
     fits: Mapping[Level, Sequence[Metadata]],
     files: Iterable[Metadata],
+    damaged: Iterable[str],
     mixed: bool,
 ) -> tuple[Metadata | None, str]:
     fitting = fits[level]
@@ -229,7 +248,7 @@ def _by_metadata(
         told = [
             f"{one.path} is of another experiment ({'; '.join(contradictions(level, one))})"
             for one in files
-        ]
+        ] + [f"{path} beside it cannot be read" for path in damaged]
         return None, "; ".join(told) or "there is no experiment_metadata.json beside it"
     if len(fitting) > 1:
         told = [f"{one.path} (model {one.model})" for one in fitting]
