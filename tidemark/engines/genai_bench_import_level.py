@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from tidemark.engines.genai_bench_output import SCALES, run_document
+from tidemark.engines.genai_bench_output import LARGEST_COUNT, SCALES, run_document
 from tidemark.errors import EngineError, PlanError
 from tidemark.plan.scenario import Scenario, parse_scenario
 from tidemark.plan.tasks import TASKS, UNSUPPORTED_TASKS
@@ -178,7 +178,11 @@ class _Check:
             raise self._refused("its aggregates have another form", _DAMAGED)
         for name, of in stats.items():
             if not isinstance(of, dict):
-                raise self._refused(f"its statistics of {name} are no object", _DAMAGED)
+                raise self._refused(f"its statistics of {name[:100]} are no object", _DAMAGED)
+            for statistic, value in of.items():
+                self._demand_countable(f"{statistic[:100]} of {name[:100]}", value)
+        for name, value in self.aggregated.items():
+            self._demand_countable(name[:100], value)
         for code, count in codes.items():
             self._demand_number(f"the count of error {code}", "error_code", count)
         return self._individual
@@ -189,10 +193,16 @@ class _Check:
         if isinstance(value, bool) or not isinstance(value, int | float):
             kind = "text" if isinstance(value, str) else f"a {type(value).__name__}"
             raise self._refused(f"{words} is {kind}, not a number", _DAMAGED)
+        self._demand_countable(words, value)
         if not math.isfinite(value):
             raise self._refused(f"{words} is {value}, which no measurement gives", _DAMAGED)
-        if name == "error_code" and value != int(value):
-            raise self._refused(f"{words} is {value}, not a whole number", _DAMAGED)
+        if name == "error_code" and (value != int(value) or abs(value) > LARGEST_COUNT):
+            raise self._refused(f"{words} is {value}, which is no error code", _DAMAGED)
+
+    def _demand_countable(self, words: str, value: Any) -> None:
+        """No whole number is larger than what doubles, in which all is computed, can count."""
+        if isinstance(value, int) and abs(value) > LARGEST_COUNT:
+            raise self._refused(f"{words} is larger than any count can be", _DAMAGED)
 
     def releases(self, units_told: bool) -> tuple[str, ...]:
         """The releases that write these fields, and the unit of times beside them or not."""

@@ -7,11 +7,15 @@ it is believed of a level file only as far as nothing in either contradicts the 
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 from tidemark.engines.genai_bench_import_level import RELEASES, Level
+from tidemark.engines.genai_bench_output import LARGEST_COUNT
 from tidemark.errors import EngineError, PlanError
 from tidemark.plan.scenario import parse_scenario
 from tidemark.results.redact import MASK, SHORTEST_SECRET, Redactor
@@ -24,6 +28,13 @@ _TEXTS: Final = ("benchmark_version", "api_backend", "task")
 _LISTS: Final = ("num_concurrency", "batch_size", "traffic_scenario")
 _DAMAGED: Final = "Copy it again from where it was written"
 _RELEASED: Final = {release for releases in RELEASES.values() for release in releases}
+_HALF_A_PAIR: Final = re.compile("[\ud800-\udfff]")
+_SECRETIVE: Final = re.compile(r"(?i)(?:\Aauth_config|headers)\Z")
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(?:key|token|secret|pass(?:word|phrase|wd)?|signature|sig|credentials?|authorization"
+    r"|auth|cookie)\Z"
+)
+"""Names of secrets where nothing else is named so: in authentication, headers, connections."""
 _SHAPES_ONLY: Final = Redactor()
 
 
@@ -90,6 +101,10 @@ def read_metadata(path: str, content: bytes, source: str | None = None) -> Metad
         raise refused(f"it is no JSON ({type(error).__name__})") from error
     if not isinstance(fields, dict):
         raise refused("it is no object")
+    for name, value in fields.items():
+        if problem := _problem(value):
+            raise refused(f"{str(name)[:100]} {problem}".encode("utf-8", "replace").decode())
+    _without_credentials(fields)
     for name in _TEXTS:
         if not isinstance(fields.get(name), str):
             raise refused(f"{name} is no text")
@@ -113,9 +128,10 @@ def read_metadata(path: str, content: bytes, source: str | None = None) -> Metad
 def secrets_in(content: bytes) -> set[str]:
     """The secrets that stand in metadata in clear, for finding them wherever else they are.
 
-    They are what a redactor masks in the words of the file: keys in the command line and in URLs.
+    They are what a redactor masks in the words of the file, the values of secret options whole,
+    with the keys that connection strings hold, and what authentication and headers name a secret.
     """
-    found: set[str] = set()
+    found = set(_named_secrets(content))
     for line in content.decode("utf-8", "replace").splitlines():
         words, masked = line.split(), _SHAPES_ONLY.text(line).split()
         if len(words) != len(masked):
@@ -125,6 +141,58 @@ def secrets_in(content: bytes) -> set[str]:
             if mask and MASK not in after and word.startswith(before) and word.endswith(after):
                 found.add(word[len(before) : len(word) - len(after)])
     return {secret for secret in found if len(secret) >= SHORTEST_SECRET}
+
+
+def _named_secrets(content: bytes) -> Iterator[str]:
+    """Secrets that metadata names: in its command line, its authentication, its headers."""
+    try:
+        fields = json.loads(content)
+    except (ValueError, RecursionError):
+        return
+    if not isinstance(fields, dict):
+        return
+    for word, following in pairwise([*str(fields.get("cmd") or "").split(), ""]):
+        option, equals, value = word.partition("=")
+        secret = value if equals else following
+        if secret and _SHAPES_ONLY.tree([option, secret]) == [option, MASK]:
+            yield secret
+            for part in re.split("[;,]", secret):
+                name, equals, value = part.partition("=")
+                if equals and _SECRET_NAME.search(name):
+                    yield value
+    for _, _, value in _credentials(fields):
+        if isinstance(value, str) and value and _masked(value) == MASK:
+            yield value
+            yield value.split()[-1]  # of `Bearer …`
+
+
+def _credentials(fields: dict[str, Any]) -> Iterator[tuple[dict[str, Any], str, Any]]:
+    """What authentication and headers name a secret: the object it stands in, its name, it."""
+    rest: list[tuple[Any, bool]] = [(fields, False)]
+    while rest:
+        one, secretive = rest.pop()
+        if isinstance(one, list):
+            rest += [(item, secretive) for item in one]
+        elif isinstance(one, dict):
+            for name, value in one.items():
+                if isinstance(value, dict | list):
+                    rest.append((value, secretive or _SECRETIVE.search(name) is not None))
+                elif secretive and _SECRET_NAME.search(name):
+                    yield one, name, value
+
+
+def _without_credentials(fields: dict[str, Any]) -> None:
+    """Mask, in place, what authentication and headers name a secret, however short it is."""
+    for holder, name, value in list(_credentials(fields)):
+        if isinstance(value, str):
+            holder[name] = _masked(value)
+        elif not isinstance(value, bool):
+            holder[name] = None
+
+
+def _masked(value: str) -> str:
+    """A text that is a secret, masked; as it is where it only says where one lies."""
+    return MASK if _SHAPES_ONLY.tree(["--password", value]) == ["--password", MASK] else value
 
 
 def contradictions(level: Level, metadata: Metadata) -> Iterator[str]:
@@ -143,6 +211,24 @@ def contradictions(level: Level, metadata: Metadata) -> Iterator[str]:
         yield f"times written in {level.unit}, not in {metadata.time_unit}"
     if metadata.version in _RELEASED and metadata.version not in level.releases:
         yield f"fields of genai-bench {' or '.join(level.releases)}, not {metadata.version}"
+
+
+def _problem(value: Any) -> str | None:
+    """Why a value cannot be kept in a row, wherever in it the reason lies; None if it can."""
+    rest = [value]
+    while rest:
+        one = rest.pop()
+        if isinstance(one, dict):
+            rest += [*one, *one.values()]
+        elif isinstance(one, list):
+            rest += one
+        elif isinstance(one, str) and _HALF_A_PAIR.search(one):
+            return "is no text that can be written as UTF-8"
+        elif isinstance(one, int) and abs(one) > LARGEST_COUNT:
+            return "is larger than any count can be"
+        elif isinstance(one, float) and not math.isfinite(one):
+            return f"is {one}, which no option can be"
+    return None
 
 
 def _canonical(scenario: str) -> str:

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import math
 import re
+import struct
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -30,8 +33,17 @@ _METADATA: Final = "Experiment Metadata"
 _RUNS: Final = "Aggregated Metrics for Each Run"
 _LARGEST_SHEET_BYTES: Final = 64 * 1024 * 1024
 _DIGITS: Final = 1e-12
+_MOST_DIGITS: Final = 9
+_DAMAGED: Final = "Copy it again from where it was written"
 _MAIN: Final = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 _LINKED: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+
+_DAMAGE: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, EOFError, OSError),
+    RuntimeError,  # it is encrypted, or compressed as no workbook is
+    *(ElementTree.ParseError, KeyError, ValueError),
+)
+"""What reading a damaged workbook raises."""
 
 Sheet = list[dict[str, str]]
 """Rows of a sheet: texts by the letters of their columns."""
@@ -99,9 +111,9 @@ def _sheets(path: str, content: bytes) -> dict[str, Sheet]:
                               else f"xl/{names[wanted]}")
                 for wanted in (_METADATA, _RUNS)
             }  # fmt: skip
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, ValueError, OSError) as error:
+    except _DAMAGE as error:
         what = f"it is no workbook of genai-bench ({type(error).__name__}: {error})"[:300]
-        raise EngineError(what, path, "Copy it again from where it was written") from error
+        raise EngineError(what, path, _DAMAGED) from error
 
 
 def _parsed(archive: zipfile.ZipFile, name: str) -> ElementTree.Element:
@@ -125,6 +137,8 @@ def _fields(path: str, sheet: Sheet) -> dict[str, Any]:
     fields: dict[str, Any] = {row.get("A", ""): row.get("B") or None for row in sheet}
     for name in ("num_concurrency", "batch_size"):
         listed = (fields.get(name) or "").split(", ")
+        if any(len(item) > _MOST_DIGITS for item in listed):
+            raise EngineError(f"its metadata has a damaged {name}", path, _DAMAGED)
         fields[name] = [int(item) for item in listed if item.isdecimal()]
     scenarios = fields.get("traffic_scenario") or ""
     fields["traffic_scenario"] = scenarios.split(", ") if scenarios else []
@@ -135,7 +149,7 @@ def _fields(path: str, sheet: Sheet) -> dict[str, Any]:
             fields[name] = json.loads(fields.get(name) or "{}")
         except (ValueError, RecursionError) as error:
             what = f"its metadata has a damaged {name}"
-            raise EngineError(what, path, "Copy it again from where it was written") from error
+            raise EngineError(what, path, _DAMAGED) from error
     return fields
 
 
@@ -152,7 +166,7 @@ def _written_at(content: bytes) -> str | None:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             properties = _parsed(archive, "docProps/core.xml")
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, ValueError, OSError):
+    except _DAMAGE:
         return None
     for found in properties.iter("{http://purl.org/dc/terms/}created"):
         text = found.text or ""
