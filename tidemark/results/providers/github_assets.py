@@ -37,6 +37,7 @@ _LONGEST: Final = 240  # of a name, and of a label; GitHub states no limit
 _DIGEST: Final = 32
 _KEPT: Final = re.compile(r"[a-z0-9.-]")
 _UNIT: Final = re.compile(r"__|_[0-9a-f]{2}|[a-z0-9.-]")
+_NOWHERE: Final = ("", ".", "..")  # no names of a folder or a file
 _CUT: Final = re.compile(rf"(?P<digest>[0-9a-f]{{{_DIGEST}}})_z(?P<end>.*)")
 _LABEL: Final = re.compile(r"(?P<text>.*) \(writer (?P<writer>[0-9a-f]+), (?P<size>\d+) bytes\)")
 
@@ -109,13 +110,18 @@ class Asset:
 
     @property
     def path(self) -> str | None:
-        """The path of the file that it stands for; None for what is no file of a store."""
+        """The path of the file that it stands for; None for what is no file of a store.
+
+        It never leads out of a folder: anybody with a right to the release names assets.
+        """
         if (cut := _CUT.fullmatch(self.name)) is None:
             found = _path(self.name)
         else:
             said, end = _LABEL.fullmatch(self.label), _path(cut["end"])
             found = None if said is None or end is None else _unshown(said["text"], end)
-        return found if found and asset_name(found) == self.name else None
+        if found is None or not {*found.split("/")}.isdisjoint(_NOWHERE):
+            return None
+        return found if asset_name(found) == self.name else None
 
 
 def _units(path: str) -> list[str]:
