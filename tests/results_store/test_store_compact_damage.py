@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from datetime import timedelta
@@ -209,6 +210,26 @@ def test_without_its_generation_nothing_is_answered(
         with pytest.raises(StoreError, match=r"generations/000001\.json") as caught:
             getattr(open_store(str(root)), ask)()
         assert caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["schema_version", "size_bytes", "rows"])
+def test_a_number_without_end_is_damage_too(store: Store, root: Path, name: str) -> None:
+    put_night(store)
+    compacted(store)
+    path = root / "generations/000001.json"
+    path.write_text(re.sub(rf'"{name}": \d+', f'"{name}": Infinity', path.read_text()))
+    with pytest.raises(StoreError, match=r"000001\.json: it names no generation") as caught:
+        open_store(str(root)).cells()
+    assert caught.value.remedy
+
+
+def test_a_manifest_that_is_called_like_no_run_hinders_nothing(store: Store, root: Path) -> None:
+    put_night(store)
+    before = answers(root)
+    for name in (b"\xff\xfe.json", b"of mine.json", b".json.json"):
+        Path(os.fsdecode(os.fsencode(root / "manifests") + b"/" + name)).write_bytes(b"{}")
+    assert compacted(store).attempts == 4
+    assert answers(root)["cells"] == before["cells"]
 
 
 def test_only_the_latest_generations_are_read(store: Store, root: Path) -> None:

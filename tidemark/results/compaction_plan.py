@@ -15,7 +15,7 @@ from tidemark.errors import StoreAway, StoreError
 from tidemark.results.catalog import Catalog
 from tidemark.results.failures import explained
 from tidemark.results.files import Files
-from tidemark.results.layout import PARTED, PartName, attempt_id
+from tidemark.results.layout import PARTED, PartName, attempt_id, manifest_path
 from tidemark.results.reading import READERS
 from tidemark.results.store import Store
 
@@ -140,8 +140,9 @@ def _finished(files: Files, names: Iterable[PartName]) -> set[str]:
     if not attempts:
         return attempts
     manifests = {
-        attempt_id(posixpath.basename(path).removesuffix(".json"), 0).rpartition("r")[0]: path
+        attempt_id(run_id, 0).rpartition("r")[0]: path
         for path in files.list("manifests")
+        if (run_id := _run_of(path)) is not None
     }
     runs = {attempt: attempt.rpartition("r")[0] for attempt in attempts}
     found = {attempt for attempt, run in runs.items() if run in manifests}
@@ -152,6 +153,15 @@ def _finished(files: Files, names: Iterable[PartName]) -> set[str]:
         for named in pool.map(lambda path: _named(files, path), others):
             found |= attempts & named
     return found
+
+
+def _run_of(manifest: str) -> str | None:
+    """The id of a manifest's run; None if it is called like no run."""
+    run_id = posixpath.basename(manifest).removesuffix(".json")
+    try:
+        return run_id if manifest_path(run_id) == manifest else None
+    except StoreError:
+        return None
 
 
 def _named(files: Files, manifest: str) -> set[str]:

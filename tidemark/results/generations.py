@@ -99,7 +99,9 @@ class Generation:
             if document["generation"] != number:
                 raise ValueError(f"it is generation {document['generation']}")
             return cls(number, parts, bool(document["whole"]))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        except (
+            ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError,
+        ) as error:  # fmt: skip
             what = f"it names no generation ({type(error).__name__}: {error})"[:300]
             remedy = "Copy it again from where it is whole: it says where results lie"
             raise StoreError(what, where, remedy) from error
