@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import re
 import shutil
 import zipfile
@@ -214,3 +215,61 @@ def test_no_secret_of_the_metadata_is_kept_in_any_byte(folder: Path) -> None:
     tables = f"{store.cells().to_pylist()} {store.requests().to_pylist()} {runs}"
     assert not CANARY.search(tables.encode())
     assert "refused for" in tables
+
+
+def cut_short(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import that ends between the evidence of its first attempt and its row."""
+    real = os.link
+
+    def link(source: Any, target: Any, **options: Any) -> None:
+        if "/cells/" in os.fspath(target):
+            raise KeyboardInterrupt
+        real(source, target, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "link", link)
+        with pytest.raises(KeyboardInterrupt):
+            taken(folder)
+
+
+def test_an_import_that_was_cut_short_is_finished_though_the_source_grew(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = (folder / GOOD).read_bytes()
+    (folder / GOOD).unlink()
+    cut_short(folder, monkeypatch)
+    (folder / GOOD).write_bytes(late)
+    runs, refused, store = taken(folder)
+    assert not refused
+    assert {file.path: file.fate for run in runs for file in run.files} == {
+        BAD: "imported",
+        GOOD: "imported",
+    }
+    (run,) = store.runs().to_pylist()
+    assert len(store.run_cells(run)) == 2
+    again, _, _ = taken(folder)
+    assert {file.fate for one in again for file in one.files} == {"already"}
+    assert len(store.runs()) == 1
+
+
+def test_evidence_that_was_damaged_since_refuses_its_file_only(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut_short(folder, monkeypatch)
+    (evidence,) = (folder.parent / "results").rglob("attempt.json")
+    evidence.write_text("{}")
+    runs, refused, _ = taken(folder)
+    assert len(kept(runs)) == 1
+    assert len(refused) == 1
+
+
+def test_a_text_that_is_no_utf_8_leaves_nothing_half_kept(folder: Path) -> None:
+    change(folder / BAD, aggregated(requests_per_second="\ud800"))
+    change(folder / BAD, failed(500))
+    change(folder / BAD, request(error_message="\ud800 boom"))
+    runs, refused, store = taken(folder)
+    assert {*kept(runs), *refused} == {BAD, GOOD}
+    assert GOOD in kept(runs)
+    attempts = {attempt for cell in store.cells().to_pylist() for attempt in [cell["attempt_id"]]}
+    left = {path.parent.name for path in (folder.parent / "results").rglob("raw/*/*/*")}
+    assert left == attempts

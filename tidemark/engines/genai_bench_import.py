@@ -28,18 +28,20 @@ from tidemark.engines.genai_bench_import_source import (
     Survey,
 )
 from tidemark.engines.genai_bench_output import read_pass
-from tidemark.errors import AlreadyThere, EngineError
+from tidemark.errors import AlreadyThere, EngineError, StoreAway, StoreError
 from tidemark.plan.cells import Cell
 from tidemark.plan.sweep import plan_hash
 from tidemark.results.context import AttemptContext, Harness, RunContext, RunOutcome
 from tidemark.results.files import Files
 from tidemark.results.layout import PartName, run_path
+from tidemark.results.parts import clean_requests_table, clean_row
 from tidemark.results.proof import measured_metrics, proved_row
 from tidemark.results.record import record_of
 from tidemark.results.redact import Redactor
 from tidemark.results.rows import run_row
+from tidemark.results.schema import CELLS
 from tidemark.results.store import Attempt, Store, StoredAttempt
-from tidemark.results.tables import Row
+from tidemark.results.tables import Row, table_of
 
 __all__ = ["ImportedFile", "ImportedRun", "Importer"]
 
@@ -185,6 +187,13 @@ class Importer:
     ) -> ImportedRun:
         rows = self._rows(there, [_attempt_id(level) for level, _ in sweep.cells])
         over = {attempt: row for attempt, row in rows.items() if row["run_id"] in finished}
+        if len(over) < len(rows):  # begun by an import that was ended, and taken up by another
+            counted = {
+                cell["attempt_id"]
+                for found in self._store.runs().to_pylist()
+                for cell in found["cells"]
+            }
+            over |= {attempt: row for attempt, row in rows.items() if attempt in counted}
         new = tuple((level, cell) for level, cell in sweep.cells if _attempt_id(level) not in over)
         run_id = _run_id([level for level, _ in new]) if new else None
         files = tuple(
@@ -239,7 +248,12 @@ class Importer:
             attempt = _attempt_id(level)
             cell_id = rows[attempt]["cell_id"] if attempt in rows else cell.cell_id
             if attempt in self._store.attempts(cell_id):
-                begun = self._store.evidence(cell_id, attempt).run
+                try:
+                    begun = self._store.evidence(cell_id, attempt).run
+                except StoreAway:
+                    raise
+                except StoreError:  # damaged: refused by name when its turn comes
+                    continue
                 if begun.run_id == run_id:
                     return begun
             elif attempt not in rows:
@@ -264,10 +278,44 @@ class Importer:
     def _attempt(
         self, run: RunContext, sweep: _Sweep, level: Level, cell: Cell, rows: Mapping[str, Row]
     ) -> StoredAttempt | None:
-        """Keep one level file; None, and refused, if it is no longer what was looked at."""
+        """Keep one level file; None, and refused by name, where that cannot be done."""
         attempt_id = _attempt_id(level)
         if attempt_id in rows:
             return self._store.stored(rows[attempt_id])
+        try:
+            attempt = self._read(run, sweep, level, cell)
+            if attempt is None:
+                return None
+            try:
+                return self._store.put_cell(attempt)
+            except AlreadyThere:
+                return self._taken_up(cell, attempt_id)
+        except StoreAway:
+            raise
+        except (StoreError, EngineError) as error:
+            elsewhere = error.where not in (None, level.path)
+            what = f"{error.what} ({error.where})" if elsewhere else error.what
+            self.refused.append(Refused(level.path, self._redactor.text(what), error.remedy))
+            return None
+
+    def _taken_up(self, cell: Cell, attempt_id: str) -> StoredAttempt:
+        """An attempt that another import kept, finished as that one began it.
+
+        That import was ended, and had another name: the source has grown or shrunk since.
+        """
+        for row in self._store.find_cells({cell.cell_id}):
+            if row["attempt_id"] == attempt_id:
+                return self._store.stored(row)
+        begun = self._store.evidence(cell.cell_id, attempt_id)
+        raw = read_pass(begun.files, begun.engine_context)
+        row = proved_row(begun.run, begun.attempt, raw, measured_metrics(begun.run, raw))
+        return self._store.put_verdict(row, raw.rows, begun.sha256)
+
+    def _read(self, run: RunContext, sweep: _Sweep, level: Level, cell: Cell) -> Attempt | None:
+        """What a level file comes to; None, and refused, if it is no longer what was looked at.
+
+        Raises EngineError or StoreError for what the tables cannot hold, before any of it is kept.
+        """
         content = self._files.read(level.path)
         if hashlib.sha256(content).hexdigest() != level.sha256:
             what = "it changed while it was imported"
@@ -290,21 +338,24 @@ class Importer:
             "failure": None,
             "notes": [self._redactor.text(note) for note in self._notes(sweep, level)],
         }
-        raw = read_pass(files, context)
         attempt = AttemptContext(
             cell=cell,
-            attempt_id=attempt_id,
+            attempt_id=_attempt_id(level),
             created_at=run.created_at,
             reproduce=run.reproduce and f"{run.reproduce} --cell {cell.cell_id[:12]}",
         )
-        return self._store.put_cell(
-            Attempt(
-                row=proved_row(run, attempt, raw, measured_metrics(run, raw)),
-                requests=raw.rows,
-                raw_files=files,
-                raw_context=context,
-                record=record_of(run, attempt),
-            )
+        try:
+            raw = read_pass(files, context)
+            row = proved_row(run, attempt, raw, measured_metrics(run, raw))
+            table_of(CELLS, [clean_row(row, self._redactor)])
+            clean_requests_table(row, raw.rows, self._redactor)
+            record = record_of(run, attempt)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            what = f"what it says fits no row ({type(error).__name__})"
+            remedy = "Copy it again from where it was written"
+            raise EngineError(what, level.path, remedy) from error
+        return Attempt(
+            row=row, requests=raw.rows, raw_files=files, raw_context=context, record=record
         )
 
     def _notes(self, sweep: _Sweep, level: Level) -> Sequence[str]:
