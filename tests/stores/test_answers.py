@@ -179,3 +179,19 @@ def test_the_page_of_something_in_between_is_no_answer_of_the_service(
     store = open_it(kind, server.endpoint_url)
     store.files.create("raw/cell/attempt/x", b"x")
     assert (server.heard, store.waiting().files) == (3, 0)
+
+
+@pytest.mark.parametrize("printed", ["c4nary", "\\377"])
+def test_a_process_that_gives_no_credentials_for_s3_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, printed: str
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(f"[default]\ncredential_process=/usr/bin/printf '{printed}'\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "absent"))
+    options = {"endpoint_url": "http://127.0.0.1:9"}
+    store = open_store("s3://results@us-east-1/p", options=options)
+    with pytest.raises(StoreAway, match="answers no JSON") as caught:
+        store.files.list("raw")
+    assert "credential_process" in str(caught.value)
+    assert "c4nary" not in str(caught.value)

@@ -117,6 +117,21 @@ def test_nobody_is_anonymous_by_accident(
     assert between.asked == []
 
 
+@pytest.mark.parametrize("content", ["[]", "7", '"c4nary"', None])
+def test_a_default_file_that_holds_no_object_is_told(
+    between: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    path = tmp_path / "account.json"
+    path.mkdir() if content is None else path.write_text(content)
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
+    options = {"endpoint_url": between.endpoint_url}
+    with pytest.raises(StoreAway, match="the file of the credentials cannot be used") as caught:
+        open_store("gs://harbour/p", options=options, patience=HASTY).probe()
+    assert str(path) in str(caught.value)
+    assert "c4nary" not in str(caught.value)
+    assert between.asked == []
+
+
 def test_an_emulator_of_the_environment_is_used_and_told_and_nothing_else_is(
     gcs: Gcs, bucket: str, between: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,6 +159,8 @@ def test_opening_changes_nothing_for_others() -> None:
     [
         (None, "the file is not there"),
         ("not JSON", "holds no key"),
+        ("[]", "holds no key"),
+        ("7", "holds no key"),
         ('{"type": "authorized_user"}', "holds no key"),
         ('{"type": "service_account", "private_key": "c4nary"}', "holds no key"),
     ],

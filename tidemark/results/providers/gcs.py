@@ -21,7 +21,7 @@ from google.auth.transport.requests import Request
 from google.oauth2 import service_account
 from yarl import URL
 
-from tidemark.errors import StoreError
+from tidemark.errors import StoreAway, StoreError
 from tidemark.results.locations import GcsLocation
 from tidemark.results.options import check_options
 from tidemark.results.patience import Patience
@@ -239,7 +239,7 @@ def _finder(options: Mapping[str, str], *, anonymous: bool) -> Find | None:
         account = service_account.Credentials.from_service_account_file(
             Path(path).expanduser(), scopes=[_SCOPE]
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, AttributeError, TypeError) as error:
         missing = isinstance(error, FileNotFoundError)
         raise StoreError(
             "the file is not there" if missing else "the file holds no key of a service account",
@@ -250,5 +250,14 @@ def _finder(options: Mapping[str, str], *, anonymous: bool) -> Find | None:
 
 
 def _by_default(request: Request) -> Any:
-    found, _ = google.auth.default(scopes=[_SCOPE], request=request)
+    try:
+        found, _ = google.auth.default(scopes=[_SCOPE], request=request)
+    except (AttributeError, TypeError, KeyError, IsADirectoryError, PermissionError):
+        # Its parser takes every JSON for an object, and every path for a file that it may read.
+        raise StoreAway(
+            "the file of the credentials cannot be used",
+            os.environ.get(_FILE) or "application default credentials",
+            "Name the JSON file of a service account in GOOGLE_APPLICATION_CREDENTIALS, or run "
+            "'gcloud auth application-default login' again",
+        ) from None
     return found

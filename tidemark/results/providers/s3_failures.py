@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -67,6 +68,13 @@ def s3_refusal(error: Exception, where: str, said: str) -> StoreError | None:
     """What the service answered, or its client could not do; None for what is neither's."""
     if (code := service_code(error)) is not None:
         return _of_service(error, code, where, f"{code}: {said}")
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        # S3 itself speaks no JSON: it is what the client asks for credentials.
+        return StoreAway(
+            "the credentials cannot be read: what gives them answers no JSON",
+            where,
+            "Check the credential_process of the profile: run it, and look at what it prints",
+        )
     if type(error).__module__.partition(".")[0] in _CLIENT:
         return _of_client(type(error).__name__, where, said)
     return None
