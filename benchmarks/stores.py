@@ -236,9 +236,7 @@ def squeeze(store: Store) -> None:
 
 def read(found: Measured, store: Store) -> None:
     """Read all rows by our reader, and the cells by plain pandas."""
-    held = [
-        size for folder in ("cells", "requests") for size in store.files.sizes(folder).values()
-    ]
+    held = [size for folder in ("cells", "requests") for size in store.files.sizes(folder).values()]
     found.objects, found.size_bytes = len(held), sum(held)
     found.cells_read_s = timed(lambda: _demand(store.cells().num_rows, found.cells))
     rows = found.cells * found.requests
