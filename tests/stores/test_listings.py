@@ -55,8 +55,18 @@ def s3(name: str, following: str) -> Said:
     return Said(200, f"<ListBucketResult>{body}</ListBucketResult>".encode(), XML)
 
 
+def oss(name: str, following: str) -> Said:
+    body = f"<Name>results</Name><Prefix>p/raw/</Prefix><IsTruncated>{str(bool(following)).lower()}"
+    body += "</IsTruncated>"
+    body += f"<NextContinuationToken>{following}</NextContinuationToken>" if following else ""
+    body += f"<Contents><Key>p/raw/{name}</Key><Size>1</Size>"
+    body += "<LastModified>2026-11-21T00:00:00.000Z</LastModified></Contents>"
+    headers = {**XML, "x-oss-request-id": "0123456789ABCDEF01234567"}
+    return Said(200, f"<ListBucketResult>{body}</ListBucketResult>".encode(), headers)
+
+
 PAGES: dict[str, Callable[[str, str], Said]] = {
-    "azure": azure, "gcs": gcs, "oci": oci, "github": github, "s3": s3}  # fmt: skip
+    "azure": azure, "gcs": gcs, "oci": oci, "github": github, "s3": s3, "oss": oss}  # fmt: skip
 
 
 @pytest.fixture
@@ -83,6 +93,9 @@ def opened(kind: str, server: Canned, folder: Path, patch: pytest.MonkeyPatch) -
         uri, options["config_file"] = "oci://n/harbour/b/results/o/p", str(Oci(folder).config)
     elif kind == "github":
         uri = "github://o/r@t"
+    elif kind == "oss":
+        uri = "oss://results@cn-hangzhou/p"
+        credentials = {"access_key_id": "LTAImadeup", "access_key_secret": "made-up"}
     else:
         uri, options["anonymous"] = "s3://results@us-east-1/p", "true"
     return open_store(uri, options=options, credentials=credentials, patience=HASTY)

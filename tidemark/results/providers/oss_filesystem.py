@@ -19,6 +19,8 @@ import alibabacloud_oss_v2 as oss
 from alibabacloud_oss_v2.exceptions import OperationError, ServiceError
 from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
 
+from tidemark.results.providers.pages import Pages
+
 __all__ = ["PART_BYTES", "OssFileSystem"]
 
 PART_BYTES: Final = 8 * 2**20
@@ -218,7 +220,7 @@ class OssFileSystem(AbstractFileSystem):  # type: ignore[misc]
     def _pages(
         self, bucket: str, prefix: str, *, delimiter: str | None = None, most: int = 1000
     ) -> Iterator[oss.ListObjectsV2Result]:
-        token = None
+        token, pages = None, Pages(f"oss://{bucket}/{prefix}")
         while True:
             request = oss.ListObjectsV2Request(
                 bucket=bucket,
@@ -233,6 +235,7 @@ class OssFileSystem(AbstractFileSystem):  # type: ignore[misc]
             token = page.next_continuation_token
             if not page.is_truncated:
                 return
+            pages.ask(token or "")
 
     def _open(self, path: str, mode: str = "rb", **options: Any) -> _OssFile:
         if mode != "rb":
