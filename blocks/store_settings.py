@@ -19,6 +19,20 @@ __all__ = ["SCHEMES", "settings_field", "settings_of"]
 SCHEMES: Final = tuple(scheme for scheme, parameters in PARAMETERS.items() if parameters)
 """Schemes of the locations that have settings."""
 
+_EXAMPLES: Final = {
+    "azure_account_name": "myaccount",
+    "config_file": "/etc/oci/config",
+    "encryption_scope": "benchmarks",
+    "endpoint_url": "https://storage.example.com",
+    "gcp_credentials_path": "/secrets/service-account.json",
+    "gcp_project_id": "my-project-123",
+    "kms_key_name": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+    "mount_path": "/mnt/results",
+    "profile": "benchmarks",
+    "region": "eu-central-1",
+    "sse_kms_key_id": "alias/benchmarks",
+}
+
 # Who saves a store wants to write to it, which nobody may anonymously.
 _LEFT_OUT: Final = {("s3", "anonymous")}
 
@@ -37,10 +51,11 @@ def settings_of(scheme: str) -> Any:
 
 def settings_field(scheme: str) -> Any:
     """The field of a store for its settings, if it is of this kind."""
-    title = PROVIDERS[scheme].title
+    first = next(one for one in PARAMETERS[scheme] if one.name in _EXAMPLES)
     return Field(
         default=None,
-        title=title,
+        title=PROVIDERS[scheme].title,
+        examples=[{first.name: _EXAMPLES[first.name]}],
         description=f"For {scheme}:// only. Left out, all is as the environment of the run has it.",
     )
 
@@ -66,7 +81,7 @@ def _type_of(scheme: str, parameter: Parameter) -> Any:
 def _field_of(parameter: Parameter) -> Any:
     title = parameter.name.replace("_", " ").capitalize().replace(" url", " URL")
     description = parameter.meaning[0].upper() + parameter.meaning[1:] + "."
-    examples: list[str] = [*parameter.choices]
+    examples = [*parameter.choices] or [_EXAMPLES.get(parameter.name, parameter.name)]
     if parameter.is_credential:
         description += (
             " As a reference: env:NAME, file:/absolute/path, or prefect:NAME for a saved Secret "
@@ -74,4 +89,4 @@ def _field_of(parameter: Parameter) -> Any:
         )
         name = parameter.name
         examples = [f"prefect:{name.replace('_', '-')}", f"env:{name.upper()}"]
-    return Field(default=None, title=title, description=description, examples=examples or None)
+    return Field(default=None, title=title, description=description, examples=examples)
