@@ -7,6 +7,7 @@ import pandas
 import pytest
 
 from flows.sweep import sweep
+from tasks.report import SweepOutcome
 from tidemark.engines.calibration import simulated_endpoint
 from tidemark.plan.load import load_plan
 from tidemark.plan.sweep import SweepPlan
@@ -32,23 +33,34 @@ def plan(tidemark_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield load_plan(PLAN.format(url=ready["url"], tokenizer=tokenizer))
 
 
+async def whole_sweep(plan: SweepPlan, folder: Path) -> tuple[SweepOutcome, Path]:
+    """A run of valid cells in a store of its own: a busy machine may need more than one try."""
+    for number in range(5):
+        results = folder / f"results-{number}"
+        outcome = await sweep(plan, store=str(results), round="night", only=[])
+        assert isinstance(outcome, SweepOutcome)
+        if {row["validity"] for row in outcome.cells} == {"valid"}:
+            return outcome, results
+    pytest.fail("this machine is too busy for a valid cell")
+
+
 async def test_a_round_is_gone_on_with(plan: SweepPlan, tmp_path: Path) -> None:
-    uri = str(tmp_path / "results")
+    first, results = await whole_sweep(plan, tmp_path)
+    uri = str(results)
     store = open_store(uri)
-    first = await sweep(plan, store=uri, round="night", only=[])
     measured = {row["cell_id"]: row["attempt_id"] for row in first.cells}
 
     # What a run that was killed before judging leaves: evidence, and no row for one of its cells.
     lost, kept = first.cells
-    (tmp_path / "results" / store.stored(lost).cell_part).unlink()
-    (tmp_path / "results" / "manifests" / f"{first.run_id}.json").unlink()
+    (results / store.stored(lost).cell_part).unlink()
+    (results / "manifests" / f"{first.run_id}.json").unlink()
     assert list(store.cells()["cell_id"].to_pylist()) == [kept["cell_id"]]
 
     second = await sweep(plan, store=uri, round="night")
     assert {row["cell_id"]: row["attempt_id"] for row in second.cells} == measured
     assert {row["reused_from"] for row in second.cells} == {first.run_id}
     assert second.run["cells_reused"] == 2
-    cells = pandas.read_parquet(tmp_path / "results" / "cells")
+    cells = pandas.read_parquet(results / "cells")
     assert sorted(cells.attempt_id) == sorted(measured.values())
     restored = cells.set_index("cell_id").loc[lost["cell_id"]]
     assert restored.run_id == first.run_id
