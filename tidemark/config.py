@@ -7,6 +7,10 @@
 |                 |                          | `name=value,…`                                      |
 | home            | TIDEMARK_HOME            | engines, measured client floors, unfinished and     |
 |                 |                          | unsent results                                      |
+| ledger          | TIDEMARK_LEDGER          | URL of the ledger of money and leases; default a    |
+|                 |                          | SQLite file in home                                 |
+| installation    | TIDEMARK_INSTALLATION    | id that what is started carries; default made once, |
+|                 |                          | in home                                             |
 | region          | TIDEMARK_REGION          | region of Alibaba Cloud; default `cn-hangzhou`      |
 |                 | ALIBABA_CLOUD_REGION_ID  | the same, where the former is not set               |
 | network         | TIDEMARK_NETWORK         | `public`, or `vpc` from within the region           |
@@ -23,6 +27,7 @@ those of another kind stand in a table of its scheme, `[store_options.oss]`, or 
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,6 +41,8 @@ __all__ = ["Config", "load_config", "read_text"]
 OPTIONS = "store_options"
 DEFAULTS = {
     "store": "results",
+    "ledger": "",
+    "installation": "",
     "region": "cn-hangzhou",
     "network": "public",
     "pai_endpoint": "",
@@ -43,7 +50,17 @@ DEFAULTS = {
 }
 # Read by Alibaba Cloud's own tools; ours goes before it.
 _OFFICIAL_REGION = "ALIBABA_CLOUD_REGION_ID"
-KEYS = ("store", "home", OPTIONS, "region", "network", "pai_endpoint", "pai_calls_per_s")
+KEYS = (
+    "store",
+    "home",
+    OPTIONS,
+    "ledger",
+    "installation",
+    "region",
+    "network",
+    "pai_endpoint",
+    "pai_calls_per_s",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +72,9 @@ class Config:
     origins: Mapping[str, str]
     store_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     store_credentials: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    # It may hold a password.
+    ledger_url: str | None = field(default=None, repr=False)
+    installation: str | None = None
     region: str = DEFAULTS["region"]
     network: Literal["public", "vpc"] = "public"
     pai_endpoint: str | None = None
@@ -64,6 +84,11 @@ class Config:
     def engines(self) -> Path:
         """Where load engines are installed."""
         return self.home / "engines"
+
+    @property
+    def ledger(self) -> str:
+        """The URL of the ledger."""
+        return self.ledger_url or f"sqlite:///{(self.home / 'ledger.db').absolute()}"
 
     @property
     def floors(self) -> Path:
@@ -133,6 +158,8 @@ def load_config(environ: Mapping[str, str], directory: Path) -> Config:
         origins,
         {scheme: found[0] for scheme, found in sorted_options.items() if found[0]},
         {scheme: found[1] for scheme, found in sorted_options.items() if found[1]},
+        ledger_url=values["ledger"] or None,
+        installation=_installation(values["installation"], origins["installation"]),
         region=values["region"],
         network=_network(values["network"], origins["network"]),
         pai_endpoint=values["pai_endpoint"] or None,
@@ -189,6 +216,16 @@ def _network(value: str, origin: str) -> Literal["public", "vpc"]:
     if value == "vpc":
         return "vpc"
     raise ConfigError("is neither public nor vpc", f"{origin}: network", "Write one of them")
+
+
+def _installation(value: str, origin: str) -> str | None:
+    # It becomes a part of names, of at most 256 characters, and of tags.
+    if value and not re.fullmatch(r"[a-z0-9]{4,32}", value):
+        raise ConfigError(
+            "is no id of an installation", f"{origin}: installation",
+            "Write 4 to 32 small letters and digits, or leave it out: one is made",
+        )  # fmt: skip
+    return value or None
 
 
 def _rate(value: str, origin: str) -> float:

@@ -7,11 +7,16 @@ TidemarkError
 ├── EndpointError      the service under test cannot be measured as described
 ├── EngineError        a load engine is missing, differs from what was pinned, or failed
 ├── AlibabaError       a call to Alibaba Cloud; its own tree is in alibaba/errors.py
+├── LedgerError        the ledger of quotes, approvals, reservations and leases
+│   ├── LedgerAway     it cannot be reached just now; a moment later it may
+│   ├── ForeignLedger  it belongs to another installation
+│   └── NotTheOwner    somebody else owns by now what was to be changed
 ├── StoreError         a result store, its location or what it holds
 │   ├── AlreadyThere   an exclusive create found that another writer was first
 │   └── StoreAway      nothing can be written there at present, whatever it is
 │       └── StoreBusy  and asking again in a moment may help
 └── RefusedError       understood, but not done, for the reason given
+    └── CapReached     what was to be reserved would pass a cap
 """
 
 from __future__ import annotations
@@ -20,9 +25,14 @@ from typing import Any
 
 __all__ = [
     "AlreadyThere",
+    "CapReached",
     "ConfigError",
     "EndpointError",
     "EngineError",
+    "ForeignLedger",
+    "LedgerAway",
+    "LedgerError",
+    "NotTheOwner",
     "PlanError",
     "RefusedError",
     "SecretError",
@@ -103,5 +113,25 @@ class StoreBusy(StoreAway):
     """A store that did not answer, or could not do it just now; a moment later it may."""
 
 
+class LedgerError(TidemarkError):
+    """The ledger of quotes, approvals, reservations and leases."""
+
+
+class LedgerAway(LedgerError):
+    """The ledger cannot be reached or written just now; a moment later it may."""
+
+
+class ForeignLedger(LedgerError):
+    """The ledger belongs to another installation."""
+
+
+class NotTheOwner(LedgerError):
+    """Somebody else owns by now what was to be changed."""
+
+
 class RefusedError(TidemarkError):
     """Understood, but not done, for the reason given."""
+
+
+class CapReached(RefusedError):
+    """What was to be reserved would pass a cap."""

@@ -252,6 +252,8 @@ def config() -> None:
         ("store", found.store),
         ("store_options", options or "none"),
         ("home", str(found.home)),
+        ("ledger", _without_password(found.ledger)),
+        ("installation", found.installation or "made when first needed"),
         ("region", found.region),
         ("network", found.network),
         ("pai_endpoint", found.pai_endpoint or "none"),
@@ -356,6 +358,16 @@ def simulate_tokenizer(
 ) -> None:
     """Write a small tokenizer that loads offline."""
     os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.tokenizer", str(directory)])
+
+
+def _without_password(url: str) -> str:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except (ArgumentError, ValueError):
+        return "no URL of a database"
 
 
 def main() -> None:

@@ -303,7 +303,7 @@ def _different(items: tuple[Item, ...]) -> tuple[Item, ...]:
     return items
 
 
-def plan_hash(plan: SweepPlan) -> str:
+def plan_hash(plan: PlanModel) -> str:
     """What an approval is bound to: the SHA-256 of the plan's canonical JSON, in hex.
 
     Any change of any field gives another hash. References to secrets are part of it, the
