@@ -5,9 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import platform
-import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,15 +21,12 @@ from tidemark.errors import StoreError
 
 if TYPE_CHECKING:
     from tidemark.engines.genai_bench_import import ImportedFile, ImportedRun
-    from tidemark.engines.genai_bench_import_source import Progress, Refused, Survey
+    from tidemark.engines.genai_bench_import_source import Refused, Survey
     from tidemark.results.store import Store
 
 __all__ = ["import_command", "import_output"]
 
 FINE, FAILED, PARTIAL = 0, 1, 3
-
-PLAIN_LINES: Final = 10
-"""So many lines of progress at most for each step, where there is no terminal for a bar."""
 
 
 def import_command(
@@ -94,13 +89,14 @@ def import_output(
     Exit status: 0 all of it is in the store, 3 some of it, 1 nothing of it. Raises PlanError for
     a name or a version that cannot be one, TidemarkError for a location that cannot be read.
     """
+    from tidemark.cli.progress import steps
     from tidemark.engines.genai_bench_import import Importer
     from tidemark.engines.genai_bench_import_source import survey
     from tidemark.results.context import Harness
 
     _check(name, engine_version)
     found, target = opened(source), opened(store)
-    with _progress() as on_progress:
+    with steps() as on_progress:
         surveyed = survey(found.files, found.uri, on_progress=on_progress)
         importer = Importer(
             found.files,
@@ -247,34 +243,3 @@ def _document(
         "refused": [asdict(one) for one in refused],
         "files_of_other_kinds": surveyed.passed_over,
     }
-
-
-@contextmanager
-def _progress() -> Iterator[Progress]:
-    """A bar on a terminal, else a line now and then; on standard error, beside what is found."""
-    from rich import progress
-    from rich.console import Console
-
-    screen = Console(stderr=True, highlight=False)
-    if screen.is_terminal:
-        columns = (
-            progress.TextColumn("{task.description}"),
-            progress.BarColumn(),
-            progress.MofNCompleteColumn(),
-            progress.TimeRemainingColumn(),
-        )
-        with progress.Progress(*columns, console=screen, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda what, done, total: bar.update(
-                task, description=what, completed=done, total=total
-            )
-        return
-    said: dict[str, int] = {}
-
-    def tell(what: str, done: int, total: int) -> None:
-        tenth = done * PLAIN_LINES // max(total, 1)
-        if total > PLAIN_LINES and tenth > said.get(what, 0):
-            said[what] = tenth
-            print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
-
-    yield tell

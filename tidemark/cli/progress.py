@@ -10,10 +10,43 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-__all__ = ["progress"]
+__all__ = ["progress", "steps"]
 
 PLAIN_LINES: Final = 10
-"""So many lines at most, where there is no terminal for a bar."""
+"""So many lines at most for each step, where there is no terminal for a bar."""
+
+
+@contextmanager
+def steps(
+    line: Callable[[str, int, int], str] = "{}: {} of {}".format,
+) -> Iterator[Callable[[str, int, int], None]]:
+    """Yields what is told how much of a named step is done, and of how much: on standard error.
+
+    `line` makes the text where there is no terminal, from the step's name and the two numbers.
+    """
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=console, transient=True) as bar:
+            task = bar.add_task("", total=None)
+            yield lambda what, done, total: bar.update(
+                task, description=what, completed=done, total=total
+            )
+        return
+    said: dict[str, int] = {}
+
+    def tell(what: str, done: int, total: int) -> None:
+        tenth = done * PLAIN_LINES // max(total, 1)
+        if tenth > said.get(what, 0):
+            said[what] = tenth
+            print(line(what, done, total), file=sys.stderr, flush=True)
+
+    yield tell
 
 
 @contextmanager
@@ -22,20 +55,5 @@ def progress(doing: str, done_so_far: str, things: str) -> Iterator[Callable[[in
 
     `doing` and `done_so_far` are the verb, such as "verifying" and "verified".
     """
-    console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
-        columns = (TextColumn(doing), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task("", total=None)
-            yield lambda done, total: bar.update(task, completed=done, total=total)
-        return
-    said = 0
-
-    def say(done: int, total: int) -> None:
-        nonlocal said
-        tenth = done * PLAIN_LINES // total
-        if tenth > said:
-            said = tenth
-            print(f"{done_so_far} {done} of {total} {things}", file=sys.stderr, flush=True)
-
-    yield say
+    with steps(lambda _, done, total: f"{done_so_far} {done} of {total} {things}") as tell:
+        yield lambda done, total: tell(doing, done, total)
