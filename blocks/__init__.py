@@ -1,6 +1,15 @@
 """Saved configuration shown in the Prefect UI."""
 
+from blocks.alibaba_cloud_credentials import AlibabaCloudCredentials
 from blocks.endpoint import InferenceEndpoint
+from blocks.pai_workspace import PaiWorkspace
 from blocks.result_store import ResultStore
+from blocks.spending_policy import SpendingPolicy
 
-__all__ = ["InferenceEndpoint", "ResultStore"]
+__all__ = [
+    "AlibabaCloudCredentials",
+    "InferenceEndpoint",
+    "PaiWorkspace",
+    "ResultStore",
+    "SpendingPolicy",
+]
