@@ -27,11 +27,13 @@ from tidemark.alibaba.dlc_requests import CreateJob, JobSpec
 from tidemark.alibaba.errors import AlibabaError, NotFoundError
 from tidemark.alibaba.images import ChipType, ImageUri
 from tidemark.alibaba.images import resolve_image as resolve
+from tidemark.alibaba.job_waiting import JobFailedError, wait_for_job
 from tidemark.alibaba.sync import run
 from tidemark.alibaba.training_jobs import Machine, job_spec, sort_specs, specs_for
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.authorization import Authorization, Creation, check_authorization
-from tidemark.errors import TidemarkError
+from tidemark.errors import ConfigError, TidemarkError
+from tidemark.waiting.policy import Patience
 
 __all__ = [
     "build_job_spec",
@@ -49,6 +51,7 @@ __all__ = [
     "list_jobs",
     "resolve_image",
     "stop_job",
+    "wait_job_complete",
 ]
 
 LOG = logging.getLogger("tidemark.alibaba")
@@ -262,6 +265,48 @@ def stop_job(job_id: str, region: str | None = None) -> Document:
     async def work(account: Account) -> Document:
         job = await Dlc(account).stop_job(job_id)
         return {"JobId": job.job_id, "Status": job.status, "RequestId": job.wire.get("RequestId")}
+
+    return run(work, region)
+
+
+def wait_job_complete(
+    job_id: str,
+    timeout: float = 7200,
+    interval: float = 30,
+    image_pull_timeout: float = 300,
+    region: str | None = None,
+) -> Document:
+    """Wait until a job has succeeded, and return it as GetJob has it. All times are in seconds.
+
+    It is looked at every `interval`. A job that stands still for four intervals has its last events
+    and log lines logged. It is stopped, and seen to have stopped, when its image could not be
+    pulled for `image_pull_timeout`, or when it is not over after `timeout`.
+
+    Raises JobFailedError for a job that failed, was stopped by somebody, or was stopped here: with
+    what it is about, the line that shows it, and what to do; `error.evidence` has all logs and
+    events.
+    """
+    for name, seconds in (
+        ("timeout", timeout),
+        ("interval", interval),
+        ("image_pull_timeout", image_pull_timeout),
+    ):
+        if not seconds > 0:
+            raise ConfigError("is not above 0", f"{name}: {seconds}", "Give a number of seconds")
+    patience = Patience(
+        queueing_s=timeout,
+        preparing_s=timeout,
+        image_pull_failing_s=image_pull_timeout,
+        total_s=timeout,
+    )
+
+    async def work(account: Account) -> Document:
+        end = await wait_for_job(
+            Dlc(account), job_id, clock=account.clock, patience=patience, interval_s=interval
+        )
+        if end.failure is not None:
+            raise JobFailedError(end.job, end.failure, end.evidence)
+        return end.job.wire
 
     return run(work, region)
 

@@ -1,0 +1,148 @@
+"""The log of a running job, line by line as it grows, through one pod after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job, Pod
+from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.alibaba.job_evidence import MAX_LINES, incarnations
+from tidemark.clock import Clock, SystemClock
+
+__all__ = ["LogStream"]
+
+LOG = logging.getLogger("tidemark.alibaba")
+
+# An answer this long is a reason to ask from a later moment on next time.
+_LONG_ANSWER: Final = MAX_LINES // 2
+_OVER: Final = ("Succeeded", "Failed", "Stopped")
+
+
+@dataclass(slots=True)
+class _Pod:
+    """How far one incarnation of a pod has been read.
+
+    `since` is the moment from which on its lines are asked for, None from its beginning; `taken` of
+    those are known. `tail` are the hashes of the last lines that were taken.
+    """
+
+    since: datetime | None = None
+    taken: int = 0
+    tail: list[int] = field(default_factory=list)
+
+    def take(self, lines: Sequence[str]) -> None:
+        self.taken += len(lines)
+        self.tail = [*self.tail, *map(hash, lines)][-MAX_LINES:]
+
+
+class LogStream:
+    """New lines of a job's pods at each call: in order, each once, also lines that are equal.
+
+    The service has no position to go on from: it shows the last 2,000 lines since a moment. So
+    lines are counted from a moment, and that moment is moved on as the log grows. Of pods that are
+    replaced the old one is read to its end first. What is remembered is bounded: 2,000 hashes for
+    each pod that lives.
+
+    Where more than 2,000 lines were written between two calls the older of them are lost: a line of
+    its own says so. How many cannot be known.
+    """
+
+    def __init__(self, dlc: Dlc, job_id: str, *, clock: Clock | None = None) -> None:
+        self._dlc = dlc
+        self._job_id = job_id
+        self._clock = clock or SystemClock()
+        self._pods: dict[str, _Pod] = {}
+        self._closed: set[str] = set()
+
+    async def new_lines(self, job: Job | None = None) -> list[tuple[str, str]]:
+        """Pairs of pod id and line, of one pod after the other.
+
+        `job` saves asking for it. What cannot be read just now is left to the next call. Raises
+        AlibabaError if the job itself cannot be read.
+        """
+        seen = job or await self._dlc.get_job(self._job_id)
+        found: list[tuple[str, str]] = []
+        for key, pod in incarnations(seen.pods):
+            # By its uid: a pod keeps its id when it is replaced.
+            name = pod.pod_uid or key
+            if name in self._closed:
+                continue
+            try:
+                lines = await self._new_of(pod, self._pods.setdefault(name, _Pod()))
+            except NotFoundError:
+                continue
+            except AlibabaError as error:
+                LOG.warning("the log of %s could not be read: %s", pod.pod_id, error)
+                continue
+            found += [(pod.pod_id, line) for line in lines]
+            if key != pod.pod_id:
+                self._closed.add(name)
+                self._pods.pop(name, None)
+        return found
+
+    async def _new_of(self, pod: Pod, read: _Pod) -> list[str]:
+        lines = await self._ask(pod, read.since)
+        if len(lines) < MAX_LINES and read.taken <= len(lines):
+            new = lines[read.taken :]
+            notice: list[str] = []
+        else:
+            known = _known(read.tail, lines)
+            new = lines[known:]
+            gap = known == 0 and bool(read.tail or len(lines) >= MAX_LINES)
+            notice = [_gap()] if gap else []
+        read.take(new)
+        if len(lines) >= _LONG_ANSWER and pod.status not in _OVER:
+            new += await self._move_on(pod, read)
+        return [*notice, *new]
+
+    async def _move_on(self, pod: Pod, read: _Pod) -> list[str]:
+        """Have the next call ask from a later moment on; lines that came meanwhile."""
+        span_s = 60.0
+        while span_s <= 7 * 86400.0:
+            since = datetime.fromtimestamp(self._clock.time() - span_s, UTC)
+            if read.since is not None and since <= read.since:
+                break
+            lines = await self._ask(pod, since)
+            known = _known(read.tail, lines)
+            # Only a moment before a line that is known has every later line after it: this
+            # machine's clock may be ahead of the service's.
+            if known > 0 and len(lines) < _LONG_ANSWER:
+                new = lines[known:]
+                read.take(new)
+                read.since, read.taken = since, len(lines)
+                return new
+            if len(lines) >= _LONG_ANSWER:
+                break
+            span_s *= 4
+        return []
+
+    async def _ask(self, pod: Pod, since: datetime | None) -> list[str]:
+        answer = await self._dlc.get_pod_logs(
+            self._job_id,
+            pod.pod_id,
+            pod_uid=pod.pod_uid or None,
+            since=since,
+            max_lines=MAX_LINES,
+        )
+        return list(answer.logs)
+
+
+def _known(tail: Sequence[int], lines: Sequence[str]) -> int:
+    """How many of `lines` are the last of those that were taken: as many as can be."""
+    hashes = [hash(line) for line in lines]
+    for count in range(min(len(tail), len(hashes)), 0, -1):
+        if hashes[:count] == tail[len(tail) - count :]:
+            return count
+    return 0
+
+
+def _gap() -> str:
+    return (
+        f"[tidemark] more than {MAX_LINES} lines were written since the last look: "
+        "those before this line may be missing"
+    )

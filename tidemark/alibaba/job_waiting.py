@@ -1,0 +1,282 @@
+"""Waiting for a job: the loop that looks, keeps what is found, and stops what should not go on.
+
+What to do is decided in `tidemark.waiting.policy`; here it is done.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.dlc_status import JobStatus, Phase
+from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.alibaba.job_evidence import JobEvidence, collect, waiting_events
+from tidemark.alibaba.job_failures import classify
+from tidemark.alibaba.job_logs import LogStream
+from tidemark.alibaba.job_stopping import stop_and_see
+from tidemark.clock import Clock
+from tidemark.waiting.failure import Failure
+from tidemark.waiting.observation import Event, Observation, Stage
+from tidemark.waiting.policy import Action, Decision, Patience, WaitState, deadline, decide
+
+__all__ = ["JobEnd", "JobFailedError", "observed", "stage_of", "wait_for_job"]
+
+LOG = logging.getLogger("tidemark.alibaba")
+
+Keep = Callable[[JobEvidence], Awaitable[None]]
+Tell = Callable[[Job, Decision], Awaitable[None]]
+Said = Callable[[str, str], None]
+AskedToStop = Callable[[], Awaitable[str | None]]
+
+_STAGES: Final = {
+    Phase.ACTIVE: Stage.RUNNING,
+    Phase.CLOSING: Stage.CLOSING,
+    Phase.RESERVING: Stage.HOLDING,
+    Phase.TERMINAL: Stage.ENDED,
+    Phase.UNKNOWN: Stage.UNKNOWN,
+}
+# A job that starts again has pods that need a node and an image, like one that starts.
+_PREPARING: Final = (JobStatus.ENV_PREPARING, JobStatus.SANITY_CHECKING, JobStatus.RESTARTING)
+# Events of more pods than this are asked for of the job as a whole, with one call.
+_MOST_PODS: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnd:
+    """How the waiting ended: the job as it was last seen, the last decision, and for a failure its
+    class and all that was found. `failure` is None for a job whose command succeeded."""
+
+    job: Job
+    failure: Failure | None
+    evidence: JobEvidence | None
+    decision: Decision
+
+
+class JobFailedError(AlibabaError):
+    """A job that failed, was stopped, or could not be waited for any longer: class, evidence and
+    what to do."""
+
+    def __init__(self, job: Job, failure: Failure, evidence: JobEvidence | None) -> None:
+        super().__init__(
+            f"{job.status or 'not over'}, {failure.kind.value}: {failure.evidence} "
+            f"({failure.where})",
+            f"job {job.job_id}",
+            failure.advice,
+        )
+        self.job = job
+        self.failure = failure
+        self.evidence = evidence
+
+
+def stage_of(status: str) -> Stage:
+    """Where a job of this status stands."""
+    if status in _PREPARING:
+        return Stage.PREPARING
+    job = Job.model_validate({"job_id": "", "status": status})
+    return _STAGES.get(job.phase, Stage.QUEUEING)
+
+
+def observed(job: Job, events: tuple[Event, ...], at_s: float) -> Observation:
+    """What a look at a job has shown."""
+    pods = [pod.sub_status for pod in job.pods if pod.sub_status not in ("", "Normal")]
+    said = (job.sub_status, job.reason_code, job.reason_message, *pods)
+    return Observation(
+        at_s,
+        job.status,
+        stage_of(job.status),
+        events,
+        " ".join(dict.fromkeys(each for each in said if each)),
+        job.restarts[0] if job.restarts else None,
+        any(pod.evicted for pod in job.pods),
+    )
+
+
+async def wait_for_job(
+    dlc: Dlc,
+    job_id: str,
+    *,
+    clock: Clock,
+    patience: Patience | None = None,
+    interval_s: float = 30.0,
+    keep: Keep | None = None,
+    tell: Tell | None = None,
+    said: Said | None = None,
+    asked_to_stop: AskedToStop | None = None,
+) -> JobEnd:
+    """Wait until a job has ended, or stop it when one of the clocks of `patience` runs out.
+
+    It is looked at every `interval_s` seconds, sooner where a clock runs out sooner. Before a stop,
+    and when it ends as failed or stopped by itself, its logs and events are read and given to
+    `keep`; a `keep` that fails hinders no stop, and what was read is in the JobEnd all the same.
+
+    `tell` is called at each look, `said` with pod id and line as the log grows. `asked_to_stop` is
+    asked at each look; a reason ends the job by the clock "asked". What they raise ends the
+    waiting, and the job goes on.
+
+    A job that fails raises nothing. Errors of the service that pass are waited out within the
+    deadline, and statuses that are not known too. Raises AlibabaError for those that do not pass,
+    such as no permission or a job that was deleted, and JobRunsOn for a job that could not be seen
+    to stop.
+    """
+    waiting = _Waiting(
+        dlc, job_id, clock, patience or Patience(), interval_s, keep, tell, said, asked_to_stop
+    )
+    return await waiting.wait()
+
+
+@dataclass(slots=True)
+class _Waiting:
+    dlc: Dlc
+    job_id: str
+    clock: Clock
+    patience: Patience
+    interval_s: float
+    keep: Keep | None
+    tell: Tell | None
+    said: Said | None
+    asked_to_stop: AskedToStop | None
+    job: Job | None = None
+    events: dict[str, tuple[Event, ...]] = field(default_factory=dict)
+    unknown: set[str] = field(default_factory=set)
+    log: LogStream | None = None
+
+    async def wait(self) -> JobEnd:
+        state = WaitState.begin(self.clock.monotonic())
+        self.log = LogStream(self.dlc, self.job_id, clock=self.clock)
+        while True:
+            state, decision = await self._look(state)
+            asked = await self.asked_to_stop() if self.asked_to_stop is not None else None
+            if asked and decision.action is not Action.DONE:
+                decision = Decision(Action.STOP, "asked", asked, decision.evidence)
+            if self.job is not None:
+                await self._say(self.job, decision)
+            if decision.action is Action.DONE:
+                return await self._ended(decision)
+            if decision.action is Action.STOP:
+                return await self._stop(decision)
+            if decision.action is Action.DIAGNOSE:
+                await self._diagnose(decision)
+            await self.clock.sleep(min(self.interval_s, max(decision.due_in_s, 0.001)))
+
+    async def _look(self, state: WaitState) -> tuple[WaitState, Decision]:
+        try:
+            job = await self.dlc.get_job(self.job_id)
+        except NotFoundError as error:
+            raise self._gone() from error
+        except AlibabaError as error:
+            if not error.retryable:
+                raise
+            LOG.warning("%s could not be looked at: %s", self.job_id, error)
+            late = deadline(state, self.clock.monotonic(), self.patience)
+            if late.due_in_s <= 0:
+                return state, late
+            why = f"the service does not answer: {error.what}"
+            return state, Decision(Action.WAIT, "", why, "", late.due_in_s)
+        self.job = job
+        stage = stage_of(job.status)
+        if stage is Stage.UNKNOWN and job.status not in self.unknown:
+            self.unknown.add(job.status)
+            LOG.warning("%s has the status %s, which is not known here", self.job_id, job.status)
+        if stage in (Stage.QUEUEING, Stage.PREPARING, Stage.UNKNOWN):
+            await self._read_events(job)
+        events = tuple(event for each in self.events.values() for event in each)
+        return decide(
+            state, observed(job, events, self.clock.monotonic()), self.patience, self.interval_s
+        )
+
+    async def _read_events(self, job: Job) -> None:
+        """The events of pods that do not run yet, or of the job while there are none. What cannot
+        be read is as it was."""
+        pods = [pod for pod in job.pods if pod.pod_id and pod.status in ("", "Pending", "Unknown")]
+        wanted = [pod.pod_id for pod in pods] if 0 < len(pods) <= _MOST_PODS else [""]
+        for pod_id in wanted:
+            try:
+                found = (
+                    await self.dlc.get_pod_events(self.job_id, pod_id)
+                    if pod_id
+                    else await self.dlc.get_job_events(self.job_id)
+                )
+            except AlibabaError as error:
+                LOG.warning("events of %s could not be read: %s", pod_id or self.job_id, error)
+                continue
+            self.events[pod_id] = waiting_events(found, pod_id)
+        for pod in job.pods:
+            if pod.status not in ("", "Pending", "Unknown"):
+                self.events.pop(pod.pod_id, None)
+
+    async def _say(self, job: Job, decision: Decision) -> None:
+        if self.tell is not None:
+            await self.tell(job, decision)
+        if self.said is None or self.log is None or not job.pods:
+            return
+        for pod_id, line in await self.log.new_lines(job):
+            self.said(pod_id, line)
+
+    async def _diagnose(self, decision: Decision) -> None:
+        evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
+        LOG.warning("%s: %s", self.job_id, decision.why)
+        for pod_id, events in evidence.events.items():
+            for event in events[-3:]:
+                LOG.warning("%s: event: %s", pod_id or self.job_id, event.text)
+        for pod_id, lines in evidence.logs.items():
+            for line in lines[-3:]:
+                LOG.warning("%s: log: %s", pod_id, line)
+
+    async def _ended(self, decision: Decision) -> JobEnd:
+        assert self.job is not None
+        if self.job.status == JobStatus.SUCCEEDED:
+            return JobEnd(self.job, None, None, decision)
+        evidence = await self._kept()
+        return JobEnd(self.job, classify(self.job, evidence, None), evidence, decision)
+
+    async def _stop(self, decision: Decision) -> JobEnd:
+        LOG.warning("stopping %s: %s", self.job_id, decision.why)
+        evidence = await self._kept()
+        ended = await stop_and_see(self.dlc, self.job_id, clock=self.clock)
+        self.job = ended
+        if self.said is not None and self.log is not None:
+            with suppress(AlibabaError):
+                for pod_id, line in await self.log.new_lines(ended):
+                    self.said(pod_id, line)
+        if _succeeded(ended):
+            return JobEnd(ended, None, evidence, decision)
+        if ended.status in (JobStatus.FAILED,):
+            # It came to its own end before the stop reached it.
+            return JobEnd(ended, classify(ended, evidence, None), evidence, decision)
+        return JobEnd(ended, classify(evidence.job, evidence, decision), evidence, decision)
+
+    async def _kept(self) -> JobEvidence:
+        evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
+        if self.keep is not None:
+            try:
+                await self.keep(evidence)
+            except Exception:
+                # The job is billed until it is stopped, whatever else fails.
+                LOG.exception("the evidence of %s could not be kept", self.job_id)
+        return evidence
+
+    def _gone(self) -> AlibabaError:
+        if self.job is None:
+            return AlibabaError(
+                "there is no such job", self.job_id, "Compare the id, the account and the region"
+            )
+        return AlibabaError(
+            f"was deleted while it was waited for; it was {self.job.status} before",
+            self.job_id,
+            "Create a new job if it was not meant",
+        )
+
+
+def _succeeded(job: Job) -> bool:
+    """Whether its command succeeded, also where its machines were given back early."""
+    return any(_statuses(job, JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_RESERVING))
+
+
+def _statuses(job: Job, *wanted: JobStatus) -> Iterator[bool]:
+    yield job.status in wanted
+    yield from (period.status in wanted for period in job.status_history)
