@@ -22,6 +22,7 @@ __all__ = [
     "installation_tags",
     "job_name",
     "job_tags",
+    "name_beginning",
     "run_tags",
 ]
 
@@ -66,7 +67,7 @@ def job_name(installation: str, run_id: str, attempt: int) -> str:
         )  # fmt: skip
     if not _ATTEMPT.fullmatch(str(attempt)):
         raise ConfigError("is no number of an attempt", f"attempt: {attempt}", "Count from 1")
-    name = f"{TAG}-{installation}-{run_id}-a{attempt}"
+    name = f"{name_beginning(installation)}{run_id}-a{attempt}"
     if len(name) > _MOST_CHARACTERS:
         raise ConfigError(
             f"makes a name of {len(name)} characters, and DLC takes {_MOST_CHARACTERS}",
@@ -74,6 +75,11 @@ def job_name(installation: str, run_id: str, attempt: int) -> str:
             "Use a shorter id",
         )
     return name
+
+
+def name_beginning(installation: str) -> str:
+    """How the names of all leased jobs of an installation begin."""
+    return f"{TAG}-{installation}-"
 
 
 def job_tags(installation: str, run_id: str, attempt: int, plan_hash: str) -> dict[str, str]:
@@ -111,8 +117,7 @@ def _identity(tags: Mapping[str, str]) -> JobIdentity | None:
         return None
     if not _ATTEMPT.fullmatch(attempt):
         return None
-    name = f"{TAG}-{installation}-{run_id}-a{attempt}"
-    if len(name) > _MOST_CHARACTERS:
+    if len(f"{name_beginning(installation)}{run_id}-a{attempt}") > _MOST_CHARACTERS:
         return None
     return JobIdentity(installation, run_id, int(attempt))
 

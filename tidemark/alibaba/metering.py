@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import ROUND_UP, Decimal
+from decimal import Decimal
 
 from tidemark.alibaba.dlc_answers import Job, Pod
 from tidemark.alibaba.dlc_status import JobStatus, Phase
+from tidemark.money.amounts import cost_of
 
 __all__ = ["Metered", "metered", "workers_of"]
 
@@ -23,7 +24,6 @@ __all__ = ["Metered", "metered", "workers_of"]
 _WITHOUT_MACHINES = frozenset(
     (JobStatus.CREATING, JobStatus.QUEUING, JobStatus.BIDDING, "Waiting", "SubmitFailed")
 )
-_SMALLEST = Decimal("0.000001")
 _SECOND = timedelta(seconds=1)
 
 
@@ -62,15 +62,14 @@ def metered(job: Job, *, price_per_hour: Decimal | None, workers: int, now: date
     """What `job` has cost up to its end, or up to `now` (UTC) while it goes on.
 
     `job` is an answer of GetJob: lists may leave pods and histories out, and then everything from
-    its creation on counts. `price_per_hour` is of all `workers` together.
+    its creation on counts. `price_per_hour` is of one machine, `workers` how many there are.
     """
     until = _until(job, now)
     stretches = [one for one in _stretches(job, workers, until) if one.seconds > 0]
     amount = None
     if price_per_hour is not None:
-        each = price_per_hour / workers / 3600
-        costs = (Decimal(str(one.seconds)) * each for one in stretches)
-        amount = sum((cost.quantize(_SMALLEST, ROUND_UP) for cost in costs), Decimal(0))
+        costs = (cost_of(price_per_hour, one.seconds) for one in stretches)
+        amount = sum(costs, Decimal(0))
     return Metered(
         billable_s=sum(one.seconds for one in stretches),
         margin_s=sum(min(one.seconds, one.unsure_s) for one in stretches),
@@ -133,7 +132,7 @@ def _prepared(job: Job) -> tuple[datetime | None, bool]:
     for period in job.status_history:
         if period.status not in _WITHOUT_MACHINES and period.start_time:
             never = period.status in ("Stopping", "Stopped", "Failed") and not job.pods
-            known = period.status in JobStatus.__members__.values()
+            known = period.status in list(JobStatus)
             return (None, True) if never else (period.start_time, known)
     if job.status_history and not job.pods and job.status in _WITHOUT_MACHINES:
         return None, True

@@ -1,0 +1,92 @@
+"""Which jobs there are of an installation: the account's own word, whatever a ledger says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.alibaba.job_names import (
+    JobIdentity,
+    identity_of,
+    installation_tags,
+    name_beginning,
+    run_tags,
+)
+from tidemark.money.ledger import Lease
+
+__all__ = ["FoundJobs", "find_leased_jobs"]
+
+
+@dataclass(frozen=True, slots=True)
+class FoundJobs:
+    """Jobs that are surely of one installation, oldest first, also those that have ended.
+
+    `unseen` says of what could not be looked at why: there may be more jobs. `may_pass` says
+    whether another look may see them.
+    """
+
+    jobs: tuple[tuple[JobIdentity, Job], ...]
+    unseen: tuple[str, ...] = ()
+    may_pass: bool = False
+
+    def of(self, lease_id: str) -> list[Job]:
+        """The jobs of one lease."""
+        return [job for identity, job in self.jobs if identity.name == lease_id]
+
+
+async def find_leased_jobs(
+    dlc: Dlc, installation: str, leases: Iterable[Lease] = (), *, run_id: str | None = None
+) -> FoundJobs:
+    """The jobs of an installation, or of one of its runs, in this account and region.
+
+    They are looked for by their tags in all workspaces, in those of `leases` also among the jobs
+    of other users, and by the ids that `leases` know, since lists lag. Only what tags and name
+    together show to be a leased job of the installation is taken. Never raises AlibabaError.
+    """
+    tags = run_tags(installation, run_id) if run_id else installation_tags(installation)
+    known = list(leases)
+    found: dict[str, Job] = {}
+    unseen: dict[str, AlibabaError] = {}
+    for workspace_id in (None, *sorted({one.workspace_id for one in known if one.workspace_id})):
+        try:
+            listed = await dlc.all_jobs(tags=dict(tags), workspace_id=workspace_id)
+        except AlibabaError as error:
+            unseen[f"the jobs of {workspace_id or 'all workspaces'}"] = error
+        else:
+            found |= {job.job_id: job for job in listed}
+    for lease in known:
+        job_id = lease.resource_id
+        if job_id and job_id not in found and lease.state != "released":
+            await _add(dlc, job_id, found, unseen)
+    beginning = name_beginning(installation)
+    for job in list(found.values()):
+        # A list may come without settings, where the tags are.
+        if job.settings is None and job.display_name.startswith(beginning):
+            del found[job.job_id]
+            await _add(dlc, job.job_id, found, unseen)
+    ours = []
+    for job in sorted(found.values(), key=Job.age_key):
+        identity = identity_of(job, installation)
+        if identity is not None and run_id in (None, identity.run_id):
+            ours.append((identity, job))
+    return FoundJobs(
+        jobs=tuple(ours),
+        unseen=tuple(f"{what} could not be looked at: {why}" for what, why in unseen.items()),
+        may_pass=any(error.retryable for error in unseen.values()),
+    )
+
+
+async def _add(
+    dlc: Dlc, job_id: str, found: dict[str, Job], unseen: dict[str, AlibabaError]
+) -> None:
+    try:
+        found[job_id] = await dlc.get_job(job_id)
+    except NotFoundError as error:
+        # What is deleted had ended; an operation that is not there says nothing of jobs.
+        if error.code.startswith("InvalidAction"):
+            unseen[f"job {job_id}"] = error
+    except AlibabaError as error:
+        unseen[f"job {job_id}"] = error
