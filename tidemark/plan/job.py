@@ -269,6 +269,9 @@ class JobPlan(PlanModel):
         if self.priority is not None and not self.is_quota:
             what = "has an effect in the queue of a quota only"
             found.append(Problem(("priority",), what, "Leave it out, or give machine.quota"))
+        if self.cap is not None and self.is_quota:
+            what = "holds nothing: a quota costs the same with and without this job"
+            found.append(Problem(("cap",), what, "Leave it out"))
         if self.registry is not None and self.image is None:
             what = "is for a private image, and none is given"
             found.append(Problem(("registry",), what, "Give image, or leave registry out"))
