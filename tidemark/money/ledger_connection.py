@@ -9,14 +9,20 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+    StatementError,
+)
 from sqlalchemy.pool import NullPool
 
 from tidemark.errors import ConfigError, LedgerAway, LedgerError
@@ -39,7 +45,9 @@ _DRIVERS = {
 _PASSING = {"40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "53300", "25P03"}
 _READ_ONLY = {"25006", "42501"}
 _NO_TABLE = {"42P01", "42703", "3F000"}
-# Errors while connecting have no code, only words.
+# Classes of codes: the connection, who may connect, which database, the server's own troubles.
+_CONNECTION = {"08", "28", "3D", "57", "58"}
+# Errors while connecting often have no code, only words.
 _MISTAKES = re.compile(
     r"authentication failed|does not exist|no pg_hba\.conf entry|invalid connection option"
     r"|no password supplied|permission denied|certificate|root\.crt",
@@ -60,35 +68,44 @@ class LedgerDatabase:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection in a transaction that sees one state and changes nothing."""
-        with self._transaction("BEGIN") as connection:
+        with self._transaction(write=False) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that is kept whole or not at all; with SQLite the only one
         that writes. Raises LedgerAway where others write for longer than the patience."""
-        with self._transaction("BEGIN IMMEDIATE") as connection:
+        with self._transaction(write=True) as connection:
             yield connection
 
-    @contextmanager
-    def _transaction(self, begin: str) -> Iterator[Connection]:
-        with self.errors(), self._connected(begin) as connection:
+    def use_write_ahead_log(self) -> None:
+        """Let whoever reads an SQLite file not wait for whoever writes it: once for each file."""
+        if self.path is None:
+            return
+        with self.errors(), self.engine.connect() as connection:
             try:
-                yield connection
-            except BaseException:
-                connection.rollback()
-                raise
-            connection.commit()
+                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
+            except DBAPIError as error:
+                # While others are at it, it stays as it is, which is slower and as safe.
+                if not _is_busy(error.orig):
+                    raise
 
     @contextmanager
-    def _connected(self, begin: str) -> Iterator[Connection]:
-        connection = self.engine.connect()
-        try:
-            if self.path is not None:
-                self._begin(connection, begin)
-            yield connection
-        finally:
-            connection.close()
+    def _transaction(self, *, write: bool) -> Iterator[Connection]:
+        with self.errors():
+            connection = self.engine.connect()
+            try:
+                if self.path is not None:
+                    self._begin(connection, "BEGIN IMMEDIATE" if write else "BEGIN")
+                elif not write:
+                    connection.execution_options(
+                        isolation_level="REPEATABLE READ", postgresql_readonly=True
+                    )
+                yield connection
+                connection.commit()
+            finally:
+                # What is not committed is rolled back.
+                connection.close()
 
     def _begin(self, connection: Connection, begin: str) -> None:
         # SQLite answers at once, without waiting, while another recovers or closes the file.
@@ -109,20 +126,22 @@ class LedgerDatabase:
         """Errors of the database as LedgerError and LedgerAway, without what is secret in them."""
         try:
             yield
-        except DBAPIError as error:
-            raise self._explained(error) from None
-        except (sqlite3.Error, OSError) as error:
+        except (StatementError, sqlite3.Error, OSError) as error:
             raise self._explained(error) from None
 
     def _explained(self, error: Exception) -> LedgerError:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig else error
+        cause = error.orig if isinstance(error, StatementError) and error.orig else error
         words = self._without_secrets(str(cause))
         if isinstance(cause, sqlite3.Error):
             return self._sqlite_error(cause, words)
         if isinstance(cause, OSError):
             reason = cause.strerror or words
-            return LedgerError(f"cannot be opened ({reason})", self.place, "Mend the folder")
-        return self._postgres_error(cause, words)
+            return LedgerError(
+                f"cannot be opened ({reason})", self.place, "See to the folder, and its owner"
+            )
+        if isinstance(error, DBAPIError):
+            return self._postgres_error(error, cause, words)
+        return LedgerError(f"cannot hold this value ({words})", self.place, "Correct the value")
 
     def _sqlite_error(self, cause: sqlite3.Error, words: str) -> LedgerError:
         # Extended codes carry the plain one in their last byte.
@@ -152,8 +171,8 @@ class LedgerDatabase:
             )
         return LedgerError(f"cannot be used ({words})", self.place, "See what changed the file")
 
-    def _postgres_error(self, cause: BaseException, words: str) -> LedgerError:
-        code = getattr(cause, "sqlstate", None)
+    def _postgres_error(self, error: DBAPIError, cause: BaseException, words: str) -> LedgerError:
+        code = getattr(cause, "sqlstate", None) or ""
         if code in _PASSING:
             return LedgerAway(
                 f"is busy or going down ({words})", self.place, "Try again in a moment"
@@ -167,9 +186,9 @@ class LedgerDatabase:
                 f"has not the tables of a ledger ({words})", self.place,
                 "See that the URL names the right database",
             )  # fmt: skip
-        if code and not code.startswith("08"):
-            return LedgerError(f"cannot be used ({words})", self.place, "See the server's log")
-        if _MISTAKES.search(words):
+        if (code and code[:2] not in _CONNECTION) or not isinstance(error, OperationalError):
+            return LedgerError(f"cannot do this ({words})", self.place, "See the server's log")
+        if code[:2] == "28" or _MISTAKES.search(words):
             return LedgerError(
                 f"refuses us ({words})", self.place,
                 "Correct the URL of the ledger, or what the server allows",
@@ -267,12 +286,13 @@ def _postgres(url: URL, patience_s: float) -> LedgerDatabase:
 
 def _with_time_limits(patience_s: float) -> Callable[[sqlite3.Connection, object], None]:
     def limit(connection: sqlite3.Connection, record: object) -> None:  # noqa: ARG001
-        cursor = connection.cursor()
-        cursor.execute(f"SET lock_timeout = {round(patience_s * 1000)}")
-        cursor.execute(f"SET statement_timeout = {round(patience_s * 1000) + 15_000}")
-        # A process that was stopped in the middle must not keep others out for ever.
-        cursor.execute("SET idle_in_transaction_session_timeout = 60000")
-        cursor.close()
+        wait_ms = round(patience_s * 1000)
+        with closing(connection.cursor()) as cursor:
+            # A process that was stopped in the middle must not keep others out for ever.
+            cursor.execute(
+                f"SET lock_timeout = {wait_ms}; SET statement_timeout = {wait_ms + 15_000}; "
+                "SET idle_in_transaction_session_timeout = 60000"
+            )
         connection.commit()
 
     return limit

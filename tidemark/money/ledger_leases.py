@@ -37,13 +37,15 @@ def intend(connection: Connection, lease: Lease, now: datetime) -> tuple[Lease, 
     It can be taken over by its owner, and by another when it has expired or was released.
     """
     _check_sums(connection, lease)
+    price = lease.price_per_hour
+    if price is not None:
+        price = rounded(price, f"lease {lease.lease_id}: price_per_hour")
     found = _find(connection, lease.lease_id)
     if found is None:
         given = {each.name: getattr(lease, each.name) for each in fields(lease)}
-        price = lease.price_per_hour
         given |= {"fence": 1, "state": "intended", "released_at": None, "resource_id": None}
         given |= {"billable_s": 0.0, "metered": None, "metered_at": None}
-        given["price_per_hour"] = price if price is None else rounded(price, "lease: price")
+        given["price_per_hour"] = price
         connection.execute(insert(LEASES).values(given))
         return _the_lease(connection, lease.lease_id), False
     if (found.run_id, found.attempt) != (lease.run_id, lease.attempt):
@@ -67,6 +69,9 @@ def intend(connection: Connection, lease: Lease, now: datetime) -> tuple[Lease, 
         "not_after": max(lease.not_after, found.not_after),
         "released_at": None,
     }
+    if found.resource_id is None:
+        # Nothing was made at the price of that time.
+        taken |= {"price_per_hour": price, "currency": lease.currency}
     return _change(connection, lease.lease_id, taken), True
 
 
@@ -150,10 +155,12 @@ def _check_sums(connection: Connection, lease: Lease) -> None:
     if lease.currency is None:
         return
     reserved = select(RESERVATIONS.c.currency).where(RESERVATIONS.c.run_id == lease.run_id)
-    metered = select(LEASES.c.currency).where(
-        LEASES.c.run_id == lease.run_id, LEASES.c.currency.is_not(None)
+    beside = select(LEASES.c.currency).where(
+        LEASES.c.run_id == lease.run_id,
+        LEASES.c.lease_id != lease.lease_id,
+        LEASES.c.currency.is_not(None),
     )
-    others = set(connection.execute(reserved.union(metered)).scalars()) - {lease.currency}
+    others = set(connection.execute(reserved.union(beside)).scalars()) - {lease.currency}
     if others:
         raise RefusedError(
             f"is in {lease.currency}, and its run's sums are in {', '.join(sorted(others))}",

@@ -33,6 +33,7 @@ def open_or_create(database: LedgerDatabase, *, installation: str | None, now: d
     if database.path is not None:
         with database.errors():
             _make_file(database.path)
+        database.use_write_ahead_log()
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))

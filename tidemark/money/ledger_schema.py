@@ -42,6 +42,7 @@ __all__ = [
     "VERSION_TABLE",
     "Amount",
     "Instant",
+    "Words",
 ]
 
 REVISION = "0001"
@@ -90,6 +91,19 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+class Words(TypeDecorator[str]):
+    """Text of any origin, such as a line of a log; what no database takes in it is replaced."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        """The text that is written."""
+        if value is None:
+            return None
+        return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+
+
 METADATA = MetaData()
 
 INSTALLATION = Table(
@@ -113,16 +127,16 @@ RUNS = Table(
     Column("plan", JSON, nullable=False),
     Column("requested_by", String(256)),
     Column("trigger", String(64), nullable=False),
-    Column("trigger_ref", Text),
+    Column("trigger_ref", Words),
     Column("night", String(10), nullable=False),
     Column("month", String(7), nullable=False),
     Column("state", String(32), nullable=False),
-    Column("line", Text, nullable=False),
+    Column("line", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    Column("outcome", Text),
+    Column("outcome", Words),
     Column("exit_status", Integer),
-    Column("cancel_asked", Text),
+    Column("cancel_asked", Words),
     Index("tidemark_runs_night", "night"),
     Index("tidemark_runs_month", "month"),
 )
@@ -150,11 +164,11 @@ APPROVALS = Table(
     Column("decision", String(16), nullable=False),
     Column("up_to", Amount),
     Column("currency", String(3)),
-    Column("claimed_by", Text, nullable=False),
-    Column("channel", Text, nullable=False),
+    Column("claimed_by", Words, nullable=False),
+    Column("channel", Words, nullable=False),
     Column("decided_at", Instant, nullable=False),
-    Column("rule", Text),
-    Column("reason", Text, nullable=False),
+    Column("rule", Words),
+    Column("reason", Words, nullable=False),
 )
 
 RESERVATIONS = Table(
@@ -177,7 +191,7 @@ LEASES = Table(
     Column("region", String(64), nullable=False),
     Column("workspace_id", String(256)),
     Column("resource_id", String(256)),
-    Column("owner", Text, nullable=False),
+    Column("owner", Words, nullable=False),
     # Raised at each change of hands: who has an older one owns it no more.
     Column("fence", Integer, nullable=False),
     Column("price_per_hour", Amount),
@@ -188,7 +202,7 @@ LEASES = Table(
     Column("expires_at", Instant, nullable=False),
     Column("not_after", Instant, nullable=False),
     Column("released_at", Instant),
-    Column("note", Text, nullable=False),
+    Column("note", Words, nullable=False),
     Column("billable_s", Float, nullable=False),
     Column("metered", Amount),
     Column("metered_at", Instant),

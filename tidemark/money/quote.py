@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from math import isfinite
@@ -30,7 +31,8 @@ class Quote:
     `machine` says it in words. `expected_s` is from the first billed machine, which pulls the
     image, to the end; `bound_s` the longest that it can be billed while we watch. On top of that
     may come `poll_s`, until its end is seen and it has stopped, and `unwatched_s` where this
-    machine dies: until the lease has expired and the reaper has come.
+    machine dies: until the lease has expired and the reaper has come. `details` are JSON values
+    that whoever made the quote needs again to carry it out.
     """
 
     quote_id: str
@@ -48,6 +50,7 @@ class Quote:
     quoted_at: datetime
     expires_at: datetime
     notes: tuple[str, ...] = ()
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         where = f"quote {self.quote_id}"
@@ -112,7 +115,8 @@ class Quote:
         """It as JSON values, exact: amounts are text. `from_document` reads it back."""
         found = {each.name: getattr(self, each.name) for each in fields(self)}
         price = {each.name: getattr(self.price, each.name) for each in fields(self.price)}
-        return _json({**found, "price": _json(price), "notes": list(self.notes)})
+        parts = {"price": _json(price), "notes": list(self.notes), "details": dict(self.details)}
+        return _json({**found, **parts})
 
     @classmethod
     def from_document(cls, document: dict[str, Any]) -> Quote:
