@@ -202,7 +202,8 @@ class AlibabaCloudCredentials(CredentialsBlock, PlanModel):
     def source(self, environ: Mapping[str, str], clock: Clock) -> CredentialSource:
         """Where the credentials come from, in an environment. Nothing is read or asked yet.
 
-        Its CredentialError names the field of this block that leads nowhere.
+        A CredentialError, now or when they are asked for, names the field of this block that
+        leads nowhere; they are not looked for elsewhere then.
         """
         if self.access_key_id is not None and self.access_key_secret is not None:
             token = self.security_token
@@ -214,9 +215,11 @@ class AlibabaCloudCredentials(CredentialsBlock, PlanModel):
         way = next((name for name in _WAYS if getattr(self, name) is not None), None)
         if way is None:
             return chain.default_chain(environ, clock)
-        block = self._block_document_name or self.get_block_type_name()
         found = chain.default_chain(self._environment(way, environ), clock)
-        return _NamedSource(found, f"{block}: {way}")
+        return _NamedSource(found, f"{self._named()}: {way}")
+
+    def _named(self) -> str:
+        return self._block_document_name or self.get_block_type_name()
 
     def _environment(self, way: str, environ: Mapping[str, str]) -> dict[str, str]:
         """The environment in which the default chain has one way to go: the one that is saved."""
@@ -229,6 +232,14 @@ class AlibabaCloudCredentials(CredentialsBlock, PlanModel):
                 variable: getattr(self, name) or environ.get(variable, "")
                 for name, variable in _OIDC.items()
             }
+            missing = [variable for variable, value in chosen.items() if not value]
+            if missing:
+                raise CredentialError(
+                    f"the role goes with {' and '.join(missing)}, which the environment lacks",
+                    f"{self._named()}: oidc_role_arn",
+                    "Run it in a pod with the service account of the role, or give them in the "
+                    "block",
+                )
             return {**reduced, **chosen}
         if self.credentials_uri is not None:
             return {**reduced, chain.URI: self.credentials_uri.get_secret_value()}
@@ -248,7 +259,7 @@ class AlibabaCloudCredentials(CredentialsBlock, PlanModel):
         """An account with these credentials, to be opened by `async with`.
 
         What is not given is as configured where the run is. Raises ConfigError for a
-        configuration that cannot be read.
+        configuration that cannot be read, and CredentialError as `source` does.
         """
         environ = os.environ if environ is None else environ
         config = load_config(environ, Path.cwd()) if config is None else config
@@ -275,8 +286,9 @@ class _NamedSource:
         try:
             return await self.source.credentials()
         except CredentialError as error:
-            error.where = f"{self.name}: {error.where}" if error.where else self.name
-            raise
+            where = f"{self.name}: {error.where}" if error.where else self.name
+            # Another one: several calls may be waiting for the same.
+            raise CredentialError(error.what, where, error.remedy) from None
 
     def renew(self) -> None:
         self.source.renew()

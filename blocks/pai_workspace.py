@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import httpx
 from prefect.blocks.core import Block
@@ -18,10 +18,9 @@ from tidemark.clock import Clock
 from tidemark.config import Config
 from tidemark.errors import ConfigError
 from tidemark.plan.base import PlanModel
+from tidemark.plan.job import JobPlan
+from tidemark.plan.job_container import RoleArn
 from tidemark.plan.problems import refusal
-
-if TYPE_CHECKING:
-    from tidemark.plan.job import JobPlan
 
 __all__ = ["PaiWorkspace"]
 
@@ -88,7 +87,7 @@ class PaiWorkspace(Block, PlanModel):
         description="Saved credentials. Left out: they are looked for where the run is.",
         examples=[{"profile": "benchmarks"}],
     )
-    role_arn: Annotated[str, Field(pattern=r"^acs:ram::[0-9]+:role/.+$")] | None = Field(
+    role_arn: RoleArn | None = Field(
         default=None,
         title="Role of jobs",
         description="ARN of the RAM role that jobs run with, for plans that name none.",
@@ -146,4 +145,4 @@ class PaiWorkspace(Block, PlanModel):
         """The plan of a job in this workspace: with its role, where the plan names none."""
         if self.role_arn is None or plan.role_arn is not None:
             return plan
-        return type(plan).model_validate({**plan.model_dump(), "role_arn": self.role_arn})
+        return JobPlan.model_validate({**plan.model_dump(), "role_arn": self.role_arn})
