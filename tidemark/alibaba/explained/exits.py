@@ -79,7 +79,8 @@ ENTRIES: Final = (
         ("The file is not executable", "It is a directory, or is built for another processor"),
         ("Make the file executable (chmod +x), or start it with its interpreter",),
         signs=(
-            r"\bpermission denied\b[^\n]{0,40}\bexec\b|\bexec\b[^\n]{0,200}\bpermission denied",
+            r"\bpermission denied\b[^\n]{0,40}\bexec\b|\bexec\b[^\n]{0,200}\bpermission denied"
+            r"|\b(?:ba|da|z)?sh: [^\n]{0,200}: permission denied",
         ),
     ),
     _code(

@@ -97,7 +97,10 @@ _EVENTS = (
         "Nodes may be held, and billed, while the pod waits",
         links=(pages.KUBERNETES, pages.CREATE_JOB),
         also=("FailedAttachVolume",),
-        signs=(r"\bMountVolume\.SetUp failed\b|\bunable to (?:attach or )?mount volumes\b",),
+        signs=(
+            r"\bMountVolume\.SetUp failed\b|\bunable to (?:attach or )?mount volumes\b"
+            r"|\bfailed to mount\b",
+        ),
     ),
     Explanation(
         "FailedCreatePodSandBox",

@@ -17,6 +17,7 @@ from tidemark.alibaba.explained import (
     jobs,
     pods,
     prices,
+    programs,
     services,
     workspaces,
 )
@@ -33,6 +34,7 @@ TABLE: Final[tuple[Explanation, ...]] = (
     *images.ENTRIES,
     *pods.ENTRIES,
     *exits.ENTRIES,
+    *programs.ENTRIES,
     *services.ENTRIES,
     *answers.ENTRIES,
     *workspaces.ENTRIES,
