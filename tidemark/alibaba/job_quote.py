@@ -1,42 +1,28 @@
-"""What a job's machine is, what it costs, and the quote that follows: read, then reckoned.
+"""The quote for a job: what its machine costs, times how long it may hold it. Pure.
 
-`look_up` asks the services (ListEcsSpecs, DescribePrice, ListImages) and creates nothing;
-`quote_job` is pure. What a quote assumes is in the constants here, and told in its notes.
+What a quote assumes is in the constants here, and told in its notes.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
-from tidemark.alibaba.channel import Channel
-from tidemark.alibaba.dlc import Dlc
-from tidemark.alibaba.dlc_answers import EcsSpec
-from tidemark.alibaba.ecs import Ecs, SpotStrategy
-from tidemark.alibaba.errors import AlibabaError
-from tidemark.alibaba.image_digest import image_digest
-from tidemark.alibaba.images import ImageUri, resolve_image
-from tidemark.alibaba.machine_choice import Choice, candidates, machine_text, rank
-from tidemark.clock import Clock
-from tidemark.errors import CapReached, PlanError, RefusedError
+from tidemark.alibaba.job_look_up import LookUp, look_up
+from tidemark.errors import CapReached, PlanError
 from tidemark.money.price import Price
-from tidemark.money.quote import Mode, Quote
+from tidemark.money.quote import Quote
 from tidemark.plan.estimate import estimate
 from tidemark.plan.job import JobPlan, job_warnings
-from tidemark.plan.job_machine import JobMachine, QuotaPart
 
 __all__ = [
     "ENGINE_INSTALL_S",
     "IMAGE_PULL_S",
     "LIBRARIES_S",
-    "SWEEP_MACHINE",
     "LookUp",
     "QuoteSettings",
     "look_up",
-    "needs_of",
     "quote_job",
 ]
 
@@ -48,33 +34,6 @@ LIBRARIES_S = 60.0
 
 ENGINE_INSTALL_S = 180.0
 """Installing the load engine, about a gigabyte, before a sweep."""
-
-SWEEP_MACHINE = JobMachine(work="data-processing")
-"""What a sweep runs on where its plan does not say: sending load takes processors, no GPU."""
-
-_MOST_PRICED = 8
-_PRICES_AT_ONCE = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LookUp:
-    """What the services said about a plan's machine and image at one moment.
-
-    `choice` and `spec` are None for a quota, which has no `price` of its own. Of a spot machine
-    `price` is what it costs now, and `ordinary` what it would cost if it were not one.
-    `image_digest` is None where the registry did not say it, with the reason in `notes`.
-    """
-
-    region: str
-    mode: Mode
-    choice: Choice | None
-    spec: EcsSpec | None
-    machine_text: str
-    image: str
-    image_digest: str | None
-    price: Price
-    ordinary: Price | None = None
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,145 +48,6 @@ class QuoteSettings:
     stop_s: float = 60.0
     lease_ttl_s: float = 300.0
     reaper_interval_s: float = 600.0
-
-
-def needs_of(plan: JobPlan) -> JobMachine:
-    """What machine a plan asks for; where it says nothing, what its sweep or command needs."""
-    if not plan.machine.is_open:
-        return plan.machine
-    usual = SWEEP_MACHINE if plan.sweep is not None else JobMachine(work="script")
-    said = plan.machine.model_dump(include={"max_price_per_hour", "spot"})
-    return JobMachine.model_validate({**usual.model_dump(), **said})
-
-
-async def look_up(channel: Channel, plan: JobPlan, *, clock: Clock) -> LookUp:
-    """The machine, image and price for a plan. Creates nothing, and is never billed.
-
-    Raises PlanError and RefusedError for a machine that there is not, is out of stock or too dear,
-    each with its field, ConfigError where there is no image, and AlibabaError. A price that ECS
-    does not give is None with the reason.
-    """
-    if plan.machine.quota is not None:
-        return await _quota(channel, plan, plan.machine.quota, clock)
-    needs = needs_of(plan)
-    specs = await Dlc(channel).list_ecs_specs()
-    asked = candidates(specs, needs, _MOST_PRICED)
-    strategy: SpotStrategy | None = "SpotAsPriceGo" if needs.spot else None
-    prices = await _prices(channel, asked, strategy, clock)
-    choice = rank(specs, prices, needs)
-    spec = choice.spec
-    if needs.spot and spec.resource_type == "Lingjun" and plan.vpc is None:
-        raise PlanError(
-            f"is missing, and a spot machine of Lingjun ({spec.instance_type}) needs one", "vpc",
-            "Give the network, vSwitch and security group, or leave machine.spot out",
-        )  # fmt: skip
-    ordinary = None
-    if needs.spot is not None:
-        ordinary = (await _prices(channel, [spec], None, clock))[spec.instance_type]
-    image, digest, notes = await _image(channel, plan, gpu=spec.is_gpu)
-    if spec.is_available is None:
-        notes = (*notes, f"whether {spec.instance_type} is in stock is not known")
-    return LookUp(
-        region=channel.region,
-        mode="spot" if needs.spot else "public",
-        choice=choice,
-        spec=spec,
-        machine_text=machine_text(spec),
-        image=image,
-        image_digest=digest,
-        price=choice.offer.price,
-        ordinary=ordinary,
-        notes=notes,
-    )
-
-
-async def _quota(channel: Channel, plan: JobPlan, quota: QuotaPart, clock: Clock) -> LookUp:
-    image, digest, notes = await _image(channel, plan, gpu=quota.gpu > 0)
-    gpus = f", {quota.gpu} × {quota.gpu_type or 'GPU'}" if quota.gpu else ""
-    price = Price(
-        per_hour=None,
-        currency=None,
-        source=f"quota {quota.resource_id}",
-        read_at=_now(clock),
-        reason="a quota is paid for as a whole, and a job in it has no price of its own",
-    )
-    return LookUp(
-        region=channel.region,
-        mode="quota",
-        choice=None,
-        spec=None,
-        machine_text=f"{quota.cpu} vCPU, {quota.memory_gib:g} GiB{gpus} of {quota.resource_id}",
-        image=image,
-        image_digest=digest,
-        price=price,
-        notes=notes,
-    )
-
-
-async def _image(
-    channel: Channel, plan: JobPlan, *, gpu: bool
-) -> tuple[str, str | None, tuple[str, ...]]:
-    """The image to run, its digest, and why that is not known."""
-    if plan.image is None:
-        uri = await resolve_image(channel, plan.job_type, "GPU" if gpu else "CPU")
-    else:
-        found = await image_digest(plan.image, channel.http)
-        uri = ImageUri.of(plan.image, found.digest, found.reason)
-    notes = () if uri.digest else (f"the image's digest is not known: {uri.digest_reason}",)
-    return str(uri), uri.digest, notes
-
-
-async def _prices(
-    channel: Channel, specs: Sequence[EcsSpec], strategy: SpotStrategy | None, clock: Clock
-) -> dict[str, Price]:
-    """The price of each machine for an hour, asked for a few at a time."""
-    ecs, turns = Ecs(channel), asyncio.Semaphore(_PRICES_AT_ONCE)
-
-    async def price_of(spec: EcsSpec) -> Price:
-        async with turns:
-            return await _price(ecs, channel.region, spec, strategy, clock)
-
-    found = await asyncio.gather(*map(price_of, specs))
-    return {spec.instance_type: price for spec, price in zip(specs, found, strict=True)}
-
-
-async def _price(
-    ecs: Ecs, region: str, spec: EcsSpec, strategy: SpotStrategy | None, clock: Clock
-) -> Price:
-    spoken = f"ECS DescribePrice (2014-05-26), {region}"
-    try:
-        said = await ecs.describe_price(spec.instance_type, spot_strategy=strategy)
-        share = spec.non_protect_spot_discount
-        if strategy and said.instance_price_per_hour is None and share:
-            # ECS has no spot price of its own for it, and DLC says its share of the ordinary one.
-            said = await ecs.describe_price(spec.instance_type)
-            spoken = f"{spoken}, times NonProtectSpotDiscount {share:g} of DLC ListEcsSpecs"
-            factor = Decimal(str(share))
-        else:
-            factor = Decimal(1)
-            spoken += f" with SpotStrategy {strategy}" if strategy else ""
-    except AlibabaError as error:
-        return _no_price(spoken, f"ECS did not say it ({error.what})", clock)
-    per_hour = said.instance_price_per_hour
-    if per_hour is None:
-        return _no_price(spoken, said.reason or "ECS answered without a price", clock)
-    try:
-        return Price(
-            per_hour=per_hour * factor,
-            currency=said.currency,
-            source=spoken,
-            read_at=_now(clock),
-        )
-    except RefusedError as error:
-        return _no_price(spoken, f"ECS answered with a price that {error.what}", clock)
-
-
-def _no_price(source: str, reason: str, clock: Clock) -> Price:
-    return Price(per_hour=None, currency=None, source=source, read_at=_now(clock), reason=reason)
-
-
-def _now(clock: Clock) -> datetime:
-    return datetime.fromtimestamp(clock.time(), UTC)
 
 
 def quote_job(

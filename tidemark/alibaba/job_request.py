@@ -15,13 +15,13 @@ from typing import Any
 from tidemark import __version__
 from tidemark.alibaba.answers import read
 from tidemark.alibaba.dlc_requests import CreateJob, JobSpec, PrivateRegistry, Spot
-from tidemark.alibaba.job_quote import LookUp
+from tidemark.alibaba.job_look_up import LookUp
 from tidemark.alibaba.operations import JsonObject
 from tidemark.alibaba.training_jobs import Machine, training_specs
 from tidemark.errors import PlanError
 from tidemark.plan.job import JobPlan
 from tidemark.plan.job_container import Mount, library_name
-from tidemark.plan.job_sweep import secret_trouble
+from tidemark.plan.job_sweep import SECRET_FILE_REMEDY, secret_trouble
 from tidemark.plan.load import dump_plan
 from tidemark.plan.secrets import KINDS, SecretRef
 from tidemark.plan.store_parameters import PARAMETERS, find_parameter
@@ -99,7 +99,7 @@ def create_request(
     command = plan.command or ""
     if plan.sweep is not None:
         uri = _reachable(store_uri, plan.mounts)
-        options = _store_options(uri, store_options or {}, plan.mounts)
+        options = _store_options(uri, store_options or {}, plan, found.region)
         command = sweep_command(plan.sweep, store_uri=uri, round=round or run_id)
         envs = {"TIDEMARK_REGION": found.region, **envs}
         envs |= {"TIDEMARK_STORE_OPTIONS": options} if options else {}
@@ -259,23 +259,34 @@ def _reachable(store_uri: str | None, mounts: tuple[Mount, ...]) -> str:
     return store_uri
 
 
-def _store_options(uri: str, options: Mapping[str, str], mounts: tuple[Mount, ...]) -> str:
+def _store_options(uri: str, given: Mapping[str, str], plan: JobPlan, region: str) -> str:
     """Options of a store as TIDEMARK_STORE_OPTIONS has them. Raises PlanError for a secret that
-    the job has no way to, and for what this variable cannot carry."""
+    the job has no way to, for a store that nothing lets it write to, and for what this variable
+    cannot carry."""
     scheme = uri.partition("://")[0]
-    written = []
-    for name, value in options.items():
+    options = {}
+    for name, value in given.items():
         where = f"store_options.{name}"
         parameter = find_parameter(scheme, name) if scheme in PARAMETERS else None
         if parameter is None:
             raise PlanError(f"is no option of a store at {scheme}://", where, "Leave it out")
         if value.startswith(KINDS):
-            trouble = secret_trouble(SecretRef(value), mounts)
+            trouble = secret_trouble(SecretRef(value), plan.mounts)
             if trouble is not None:
                 raise PlanError(trouble[0], where, trouble[1])
         elif parameter.kind == "secret":
-            raise PlanError("is a secret, and not a reference to one", where, "Write file:/…")
+            raise PlanError("is a secret, and not a reference to one", where, SECRET_FILE_REMEDY)
         if "," in value:
             raise PlanError("holds a comma", where, "Use a value without one")
-        written.append(f"{scheme}.{parameter.name}={value}")
-    return ",".join(written)
+        options[parameter.name] = value
+    if scheme == "oss":
+        if plan.role_arn is None and "access_key_secret" not in options:
+            raise PlanError(
+                f"is missing, and nothing else lets the job write to {uri}", "role_arn",
+                "Name a RAM role that may write there",
+            )  # fmt: skip
+        of_uri = uri.partition("://")[2].partition("/")[0].partition("@")[2]
+        if of_uri in ("", region) and not {"network", "endpoint_url"} & set(options):
+            # Within a region the traffic is free, and a job may have no way out of it.
+            options["network"] = "vpc"
+    return ",".join(f"{scheme}.{name}={value}" for name, value in options.items())

@@ -101,19 +101,24 @@ def rank(specs: Sequence[EcsSpec], prices: Mapping[str, Price], needs: JobMachin
     if needs.spec is not None:
         return _named(needs.spec, specs, offers, fitting)
     if not fitting:
-        raise _nothing_fits(others)
+        raise _nothing_fits(others, specs, needs)
     work = WORKS[needs.work] if needs.work else None
     usual = next(
         (one for one in fitting if work and one.spec.instance_type == work.usual_spec), None
     )
     chosen = usual or fitting[0]
     alternatives = [one for one in (*fitting, *others) if one is not chosen]
-    return Choice(chosen, _reasons(chosen, needs, work, offers), tuple(alternatives))
+    not_priced = sum(
+        spec.instance_type not in prices and _available(spec, needs) is not False
+        for spec in candidates(specs, needs, len(specs))
+    )
+    why = _reasons(chosen, needs, work, offers, not_priced)
+    return Choice(chosen, why, tuple(alternatives))
 
 
 def candidates(specs: Sequence[EcsSpec], needs: JobMachine, most: int) -> list[EcsSpec]:
-    """The machines whose prices a choice needs, at most `most`: what is named or usual, and the
-    smallest of those in stock that have all that is needed, since they tend to be the cheapest.
+    """The machines whose prices a choice needs, at most `most`: what is named or usual, then what
+    has all that is needed, in stock first and the smallest first, since they tend to be cheapest.
 
     Raises as `rank` does for what is not on offer at all.
     """
@@ -125,12 +130,12 @@ def candidates(specs: Sequence[EcsSpec], needs: JobMachine, most: int) -> list[E
         like_it = _needs_of(needs)
     _check_gpu_type(needs, specs)
     usual = WORKS[needs.work].usual_spec if needs.work else None
-    fitting = [
-        spec
-        for spec in specs
-        if spec is not named and not like_it.lacks(spec) and _available(spec, needs) is not False
-    ]
-    fitting.sort(key=lambda spec: (spec.instance_type != usual, *_size(spec)))
+    fitting = [spec for spec in specs if spec is not named and not like_it.lacks(spec)]
+    fitting.sort(
+        key=lambda spec: (
+            spec.instance_type != usual, _available(spec, needs) is False, *_size(spec)
+        )
+    )  # fmt: skip
     return [*([named] if named else []), *fitting][:most]
 
 
@@ -316,19 +321,25 @@ def _named(
     return Choice(offer, ("named by the plan",), (*others, *sorted(rest, key=_by_price)))
 
 
-def _nothing_fits(others: Sequence[Offer]) -> RefusedError:
-    nearest = "; ".join(f"{one.spec.instance_type} {one.why_not}" for one in others[:_SHOWN])
+def _nothing_fits(
+    others: Sequence[Offer], specs: Sequence[EcsSpec], needs: JobMachine
+) -> RefusedError:
+    nearest = [f"{one.spec.instance_type} {one.why_not}" for one in others]
     if not nearest:
-        nearest = "none that is in stock has all that is needed"
+        wanted = _needs_of(needs)
+        alike = [spec for spec in specs if spec.is_gpu == wanted.gpu]
+        largest = sorted(alike, key=_size, reverse=True)
+        nearest = [f"{spec.instance_type} {wanted.lacks(spec)}" for spec in largest]
+    said = "; ".join(nearest[:_SHOWN]) or "DLC offers no machine of this kind here"
     return RefusedError(
-        f"no machine that can be quoted fits: {nearest}",
+        f"no machine that can be quoted fits: {said}",
         "machine",
         "Ask for less, raise machine.max_price_per_hour, or name an instance type in machine.spec",
     )
 
 
 def _reasons(
-    chosen: Offer, needs: JobMachine, work: Work | None, offers: Sequence[Offer]
+    chosen: Offer, needs: JobMachine, work: Work | None, offers: Sequence[Offer], not_priced: int
 ) -> tuple[str, ...]:
     found = []
     if work is not None:
@@ -343,9 +354,12 @@ def _reasons(
         return tuple(found)
     if work is not None:
         usual = next((one for one in offers if one.spec.instance_type == work.usual_spec), None)
-        why_not = usual.why_not if usual else "is not on offer, or not in stock"
+        why_not = usual.why_not if usual else "is not on offer here"
         found.append(f"the usual machine for that, {work.usual_spec}, {why_not}")
-    found.append("it is the cheapest that has all that is needed")
+    cheapest = "it is the cheapest that has all that is needed"
+    if not_priced:
+        cheapest += f", among the smallest {len(offers)}: {not_priced} more were not priced"
+    found.append(cheapest)
     return tuple(found)
 
 

@@ -28,7 +28,7 @@ from tidemark.plan.job_limits import JobLimits
 from tidemark.plan.job_machine import JobMachine, QuotaPart, SpotLimit
 from tidemark.plan.job_sweep import sweep_problems
 from tidemark.plan.problems import Problem, refusal, refusals
-from tidemark.plan.secrets import looks_like_secret
+from tidemark.plan.secrets import SecretRef, looks_like_secret
 from tidemark.plan.sweep import SweepPlan, plan_hash
 
 __all__ = [
@@ -246,6 +246,12 @@ class JobPlan(PlanModel):
         if problems:
             raise refusals("mounts", problems)
         return mounts
+
+    @property
+    def secrets(self) -> tuple[SecretRef, ...]:
+        """The references that whoever creates the job has to resolve; what a sweep inside it needs
+        is read there."""
+        return () if self.registry is None else (self.registry.password,)
 
     @model_validator(mode="after")
     def _check_together(self) -> Self:

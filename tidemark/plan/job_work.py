@@ -31,10 +31,10 @@ class NeedsGpu:
     why: str
 
 
-_TRAINING: Final = NeedsGpu(True, "training a model in PyTorch or TensorFlow needs a GPU")
-_INFERENCE: Final = NeedsGpu(True, "inference and fine-tuning of a model compute on a GPU (CUDA)")
-_SCRIPT: Final = NeedsGpu(False, "scripts and simple tests need no GPU")
-_DATA: Final = NeedsGpu(False, "data processing, and what computes on processors, needs no GPU")
+_TRAINING: Final = NeedsGpu(True, "training in PyTorch or TensorFlow needs a GPU")
+_INFERENCE: Final = NeedsGpu(True, "it computes on a GPU (CUDA)")
+_SCRIPT: Final = NeedsGpu(False, "no GPU is needed")
+_DATA: Final = NeedsGpu(False, "processors do it, and no GPU is needed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
