@@ -42,13 +42,16 @@ class RunProgress:
     finished one by one.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, artifact: str = "sweep-progress"
+    ) -> None:
         self.expected_s: dict[str, float] = {}
         self.clock = clock
         self.started = clock()
         self._done: dict[str, float] = {}
         self._current: tuple[str, float] = ("", 0.0)
         self._line = ""
+        self._key = artifact
         self._artifact: UUID | None = None
         self._last_sent = float("-inf")
 
@@ -101,7 +104,7 @@ class RunProgress:
         percent = round(100.0 * report.fraction, 1)
         if self._artifact is None:
             self._artifact = await acreate_progress_artifact(
-                percent, key="sweep-progress", description=report.line
+                percent, key=self._key, description=report.line
             )
         else:
             await aupdate_progress_artifact(self._artifact, percent, description=report.line)

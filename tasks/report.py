@@ -20,7 +20,7 @@ from tidemark.results.context import RunOutcome
 from tidemark.results.rows import run_row
 from tidemark.results.store import Store, StoredAttempt, with_reuse
 
-__all__ = ["SweepOutcome", "conclude", "finish_run"]
+__all__ = ["SweepOutcome", "conclude", "finish_run", "send_all"]
 
 FINE, FAILED, PARTIAL, INCONCLUSIVE = 0, 1, 3, 4
 
@@ -93,7 +93,7 @@ async def finish_run(
         contents={"round": room.context.round, "plan_hash": room.context.plan_hash},
     )
     cells = with_reuse(row, cells)
-    if not await asyncio.to_thread(_all_sent, room.store):
+    if not await asyncio.to_thread(send_all, room.store):
         exit_status = PARTIAL
     lines = five_lines(row, cells)
     await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
@@ -108,7 +108,7 @@ async def finish_run(
     )
 
 
-def _all_sent(store: Store) -> bool:
+def send_all(store: Store) -> bool:
     """Send what waits for the store; whether it has everything now."""
     try:
         store.send()

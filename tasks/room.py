@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
+from prefect.context import FlowRunContext
 from prefect.runtime import deployment, flow_run
 
 from blocks import InferenceEndpoint, ResultStore
@@ -39,7 +40,7 @@ from tidemark.results.redact import Redactor
 from tidemark.results.rounds import check_round
 from tidemark.results.store import Store
 
-__all__ = ["Room", "open_room", "plan_for", "remove_abandoned"]
+__all__ = ["Room", "harness", "open_room", "plan_for", "remove_abandoned", "trigger"]
 
 OWNER = "owner.pid"
 """Names the process that a folder of the spool belongs to, while it does."""
@@ -145,16 +146,16 @@ def open_room(
     lent_for_store = lend(references(place.credentials), environ, read_text, read_block)
     created_at = now()
     run_id = f"{created_at:%Y%m%dT%H%M%S}-{random_source.token_hex(4)}"
-    trigger, reference = _trigger()
+    why, reference = trigger()
     redactor = Redactor((*lent.values(), *lent_for_store.values()))
     context = RunContext(
         run_id=run_id,
-        round=round or _round(trigger, reference) or run_id,
+        round=round or _round(why, reference) or run_id,
         plan=plan,
         plan_hash=plan_hash(plan),
         created_at=created_at,
-        harness=_harness(),
-        trigger=trigger,
+        harness=harness(),
+        trigger=why,
         trigger_ref=reference,
         requested_by=_requested_by(),
         flow_run_id=flow_run.id or None,
@@ -181,18 +182,23 @@ def plan_for(plan: SweepPlan, endpoint: InferenceEndpoint | None) -> SweepPlan:
     return plan if endpoint is None else with_endpoint(plan, endpoint.endpoint())
 
 
-def _round(trigger: str, reference: str | None) -> str | None:
+def _round(why: str, reference: str | None) -> str | None:
     """The round of a run that was given none: its schedule's time, or the run of a deployment.
 
     A flow run that is tried again is the same occasion, and goes on where it stopped.
     """
-    if trigger == "schedule":
+    if why == "schedule":
         return reference
     return str(flow_run.id) if deployment.id else None
 
 
-def _trigger() -> tuple[str, str | None]:
-    """Why this run exists, as far as Prefect knows: a schedule, an event, or a person."""
+def trigger() -> tuple[str, str | None]:
+    """Why this run exists: a schedule, an event or a person; and the schedule's time, or the
+    automation's id."""
+    context = FlowRunContext.get()
+    made = context.flow_run.created_by if context and context.flow_run else None
+    if made is not None and made.type == "AUTOMATION":
+        return "event", str(made.id) if made.id else None
     scheduled = flow_run.scheduled_start_time if flow_run.id else None
     tags = flow_run.tags if flow_run.id else []
     if "auto-scheduled" in (tags or []):
@@ -207,7 +213,8 @@ def _requested_by() -> str | None:
         return None
 
 
-def _harness() -> Harness:
+def harness() -> Harness:
+    """What measures: this project, its Python, its machine."""
     sha, dirty = _git()
     return Harness(
         tidemark_version=__version__,

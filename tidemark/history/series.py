@@ -123,11 +123,14 @@ def place(row: Row, axis: Axis = "concurrency") -> str:
 
 
 def plan_of(run: Row) -> dict[str, Any]:
-    """The plan a run carries; empty where it carries none or it can't be read."""
+    """The plan of a run's cells, of a job that of the sweep in it; empty where it carries none or
+    it can't be read."""
     try:
         plan = json.loads(run.get("plan_json") or "{}")
     except ValueError:
         return {}
+    if isinstance(plan, dict) and isinstance(plan.get("sweep"), dict):
+        return dict(plan["sweep"])
     return plan if isinstance(plan, dict) else {}
 
 

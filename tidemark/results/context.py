@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Any
 
 from tidemark.plan.cells import Cell
+from tidemark.plan.job import JobPlan
 from tidemark.plan.sweep import SweepPlan
 
-__all__ = ["AttemptContext", "Harness", "RunContext", "RunOutcome", "TimelinePoint"]
+__all__ = ["AttemptContext", "Harness", "JobContext", "RunContext", "RunOutcome", "TimelinePoint"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +49,33 @@ class RunContext:
     flow_run_id: str | None = None
     reproduce: str | None = None
     resources: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobContext:
+    """One run of a job: what its row says besides what its cells do.
+
+    A sweep inside the job is a run of its own, of this one's round, whose cells this one counts.
+    """
+
+    run_id: str
+    plan: JobPlan
+    plan_hash: str
+    created_at: datetime
+    harness: Harness
+    trigger: str = "manual"
+    trigger_ref: str | None = None
+    requested_by: str | None = None
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    flow_run_id: str | None = None
+    reproduce: str | None = None
+    resources: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def round(self) -> str:
+        """Each job is an occasion of its own."""
+        return self.run_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

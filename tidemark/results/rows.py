@@ -23,6 +23,7 @@ from tidemark.plan.scenario import parse_scenario
 from tidemark.results.context import (
     AttemptContext,
     Harness,
+    JobContext,
     RunContext,
     RunOutcome,
     TimelinePoint,
@@ -111,18 +112,21 @@ def cell_row(
     return _complete(CELLS, row)
 
 
-def run_row(run: RunContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[str, Any]]) -> Row:
+def run_row(
+    run: RunContext | JobContext, outcome: RunOutcome, cell_rows: Sequence[Mapping[str, Any]]
+) -> Row:
     """The row of a run, with every column of `RUNS`, counting its cells' rows.
 
     Rows of another run are cells that were taken over from it.
     """
     started_at = outcome.started_at
+    measured = run.plan if isinstance(run, RunContext) else run.plan.sweep
     row = {
         **_run_identity(run),
         "plan_json": canonical_json(run.plan.model_dump(mode="json")),
         **asdict(run.harness),
-        "engine_name": run.plan.engine.name,
-        "engine_version": run.plan.engine.version,
+        "engine_name": measured.engine.name if measured else None,
+        "engine_version": measured.engine.version if measured else None,
         "created_at": run.created_at,
         "started_at": started_at,
         "finished_at": outcome.finished_at,
@@ -160,7 +164,7 @@ def counted_columns(run_id: str, cell_rows: Sequence[Mapping[str, Any]]) -> Row:
     }
 
 
-def _run_identity(run: RunContext) -> Row:
+def _run_identity(run: RunContext | JobContext) -> Row:
     return {
         "run_id": run.run_id,
         "round": run.round,

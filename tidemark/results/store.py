@@ -193,10 +193,17 @@ class Store(StoredResults):
         self._keep(stored.requests_part, self._requests(attempt.row, attempt.requests))
         self._known.add(stored.requests_part)
         if attempt.timeline:
-            points = timeline_table(**identity, points=attempt.timeline)
-            path = stored.requests_part.replace("requests/", "timeline/", 1)
-            self._keep(path, parquet_bytes(points))
+            self.put_timeline(attempt.row, attempt.timeline)
         return kept.evidence_sha256
+
+    def put_timeline(self, row: Row, points: Sequence[TimelinePoint]) -> str:
+        """Keep the series beside the cell of a row; returns the path.
+
+        Raises AlreadyThere if it has others.
+        """
+        path = self.stored(row).requests_part.replace("requests/", "timeline/", 1)
+        self._keep(path, parquet_bytes(timeline_table(**_identity(row), points=points)))
+        return path
 
     def put_verdict(
         self, row: Row, requests: Sequence[RequestRow], evidence_sha256: str

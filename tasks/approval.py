@@ -1,0 +1,159 @@
+"""The gate: who says yes to a quote. A policy first, then a person if one can be asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+from prefect.flow_runs import asuspend_flow_run
+from prefect.input import RunInput
+from prefect.runtime import deployment
+from pydantic import Field
+
+from tasks.job_quote import quote_run, shown
+from tasks.job_room import JobRoom, automatic
+from tasks.log import logger
+from tidemark.alibaba.job_steps import Offer
+from tidemark.errors import RefusedError
+from tidemark.money.approval import Approval, ApprovedPlan, approve
+from tidemark.money.policy import judge
+from tidemark.money.quote import Quote
+
+__all__ = ["ASK", "CostDecision", "Reply", "confirm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What somebody answers to a quote: yes or no, who, and by which channel."""
+
+    decision: Literal["approve", "reject"]
+    by: str
+    channel: str
+    reason: str = ""
+
+
+ASK: ContextVar[Callable[[JobRoom, Quote, str], Awaitable[Reply]] | None] = ContextVar(
+    "tidemark_ask", default=None
+)
+"""Asks whoever sits at the terminal that started the run; told why a policy did not answer."""
+
+
+class CostDecision(RunInput):
+    """The form of a run that waits for approval."""
+
+    decision: Literal["approve", "reject"] = Field(
+        title="Decision",
+        description="Approve to start the job up to the sum above, reject to end the run.",
+    )
+    reason: str = Field(
+        default="",
+        title="Reason",
+        description="Why, as it is recorded; asked for when you reject.",
+        max_length=1000,
+    )
+    answered_by: str = Field(
+        default="",
+        title="Your name",
+        description="Who answers, as it is recorded: Prefect itself knows no identities.",
+        max_length=200,
+    )
+
+
+async def confirm(room: JobRoom, offer: Offer) -> tuple[Offer, ApprovedPlan | Approval]:
+    """The offer that was answered, and the leave to create what it quotes, or the rejection.
+
+    A quote that has expired before the answer came is asked again, with fresh prices. Raises
+    RefusedError where nobody can be asked, and for an answer that does not fit.
+    """
+    while True:
+        quote = offer.quote
+        answer = await asyncio.to_thread(room.ledger.approval, quote.quote_id)
+        # A run that was suspended has its answer with Prefect, whenever it came.
+        if answer is None and (room.run.state == "waiting" or not quote.expired(room.now())):
+            answer = await _answer(room, quote)
+        if answer is not None and answer.decision == "reject":
+            return offer, answer
+        if answer is not None and not quote.expired(answer.decided_at):
+            leave = approve(quote, answer, plan_hash=room.plan_hash, now=room.now)
+            logger().info("approved by %s (%s)", answer.by, answer.channel)
+            return offer, leave
+        logger().info("the quote held until %s: asking again", quote.expires_at)
+        offer = await quote_run(room)
+
+
+async def _answer(room: JobRoom, quote: Quote) -> Approval:
+    why = ""
+    if room.rules is not None:
+        spent = await asyncio.to_thread(
+            room.ledger.spent,
+            night=room.run.night,
+            month=room.run.month,
+            person=room.run.requested_by,
+            currency=room.rules.currency,
+        )
+        told = judge(room.rules, quote, spent, now=room.now(), person=room.run.requested_by)
+        if told.allowed or automatic(room.run):
+            reply = Reply(
+                "approve" if told.allowed else "reject",
+                by=f"policy {room.policy_name}",
+                channel=f"policy {room.policy_name}",
+                reason=told.why,
+            )
+            return await keep_reply(room, quote, reply, rule=told.rule)
+        why = f"The policy {room.policy_name} does not allow it: {told.why}"
+    if automatic(room.run):
+        raise RefusedError(
+            f"a run that a {room.run.trigger} started waits for nobody, and no policy answers",
+            f"run {room.run.run_id}",
+            "Give the deployment a SpendingPolicy block as its policy",
+        )
+    ask = ASK.get()
+    if ask is not None:
+        reply = await ask(room, quote, why)
+        # Somebody may have answered elsewhere meanwhile: the first answer stands.
+        return await keep_reply(room, quote, reply)
+    if not deployment.id:
+        raise RefusedError(
+            "nobody can be asked to approve the quote",
+            f"run {room.run.run_id}",
+            "Start it by `tidemark dlc run`, from a deployment, or give a SpendingPolicy",
+        )
+    await room.say("waiting", f"Waiting for approval of up to {quote.bound} {quote.currency}")
+    # Nothing is held from here on: the process ends, and another one begins with the answer.
+    decision = await asuspend_flow_run(
+        wait_for_input=CostDecision.with_initial_data(description=shown(room, quote, why)),
+        key=quote.quote_id,
+        timeout=None,
+    )
+    answered = await asyncio.to_thread(room.ledger.approval, quote.quote_id)
+    if answered is not None:  # by `tidemark approve`, which says who
+        return answered
+    assert decision is not None
+    by = decision.answered_by.strip() or "somebody who can reach Prefect"
+    return await keep_reply(
+        room, quote, Reply(decision.decision, by, "Prefect", decision.reason.strip())
+    )
+
+
+async def keep_reply(
+    room: JobRoom, quote: Quote, reply: Reply, *, rule: str | None = None
+) -> Approval:
+    """Note an answer in the ledger. The first answer to a quote stands, and is returned."""
+    approval = Approval(
+        approval_id=f"{quote.quote_id}-answer",
+        run_id=quote.run_id,
+        quote_id=quote.quote_id,
+        plan_hash=quote.plan_hash,
+        decision=reply.decision,
+        up_to=quote.bound,
+        currency=quote.currency,
+        by=reply.by,
+        channel=reply.channel,
+        decided_at=room.now(),
+        rule=rule,
+        reason=reply.reason,
+    )
+    return await asyncio.to_thread(room.ledger.keep_approval, approval)

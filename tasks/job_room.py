@@ -1,0 +1,215 @@
+"""What all steps of one run of a job share: its plan, its account, its ledger, its store."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import re
+import secrets as random_source
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+from prefect.runtime import deployment, flow_run
+
+from blocks import PaiWorkspace, ResultStore, SpendingPolicy
+from tasks.log import logger
+from tasks.place import Place, place_of
+from tasks.progress import RunProgress
+from tasks.room import trigger
+from tasks.secrets import read_block
+from tasks.stop import STOP, Stop
+from tidemark.alibaba.account import Account
+from tidemark.alibaba.job_steps import JobDesk
+from tidemark.clock import Clock, SystemClock
+from tidemark.config import Config, load_config, read_text
+from tidemark.errors import RefusedError
+from tidemark.money.ledger import Ledger, LedgerRun
+from tidemark.money.opening import open_ledger
+from tidemark.money.policy import SpendingRules, month_of, night_of
+from tidemark.plan.job import JobPlan
+from tidemark.plan.secrets import lend
+from tidemark.plan.sweep import plan_hash
+from tidemark.results.options import references
+from tidemark.results.redact import Redactor
+from tidemark.results.store import Store
+
+__all__ = ["CLOCK", "TRANSPORT", "JobRoom", "automatic", "open_job_room"]
+
+CLOCK: ContextVar[Clock | None] = ContextVar("tidemark_clock", default=None)
+"""The clock of everything that waits or tells the time; this machine's where none is set."""
+
+TRANSPORT: ContextVar[httpx.AsyncBaseTransport | None] = ContextVar(
+    "tidemark_transport", default=None
+)
+"""What carries calls to Alibaba Cloud; the network where none is set."""
+
+# Triggers behind which nobody sits who could be asked.
+_AUTOMATIC = ("schedule", "event")
+
+
+def automatic(run: LedgerRun) -> bool:
+    """Whether nobody sits behind a run who could be asked."""
+    return run.trigger in _AUTOMATIC
+
+
+@dataclass(frozen=True)
+class JobRoom:
+    """One run of a job."""
+
+    plan: JobPlan
+    plan_hash: str
+    run: LedgerRun
+    ledger: Ledger
+    account: Account
+    workspace: PaiWorkspace
+    rules: SpendingRules | None
+    policy_name: str
+    place: Place
+    store: Store
+    secrets: Mapping[str, str]
+    config: Config
+    clock: Clock
+    redactor: Redactor
+    stop: Stop
+    owner: str
+    progress: RunProgress
+
+    @property
+    def desk(self) -> JobDesk:
+        """Takes the run's steps."""
+        return JobDesk(self.ledger, self.account, self.clock, self.owner)
+
+    def now(self) -> datetime:
+        """The time, in UTC."""
+        return datetime.fromtimestamp(self.clock.time(), UTC)
+
+    async def say(self, state: str, line: str) -> None:
+        """Tell what the run does: in the ledger, in Prefect's log, in the terminal."""
+        self.progress.step(state, line)
+        await asyncio.to_thread(self.ledger.say, self.run.run_id, state=state, line=line)
+
+    def __repr__(self) -> str:
+        return f"JobRoom({self.run.run_id})"
+
+
+@asynccontextmanager
+async def open_job_room(
+    plan: JobPlan,
+    *,
+    workspace: PaiWorkspace | None,
+    policy: SpendingPolicy | None,
+    store: str | None,
+    result_store: ResultStore | None,
+    environ: Mapping[str, str] | None = None,
+) -> AsyncIterator[JobRoom]:
+    """Resolve all that a job's plan names. Raises TidemarkError before anything is started.
+
+    A flow run that is gone on with, after an approval or a crash, is the same run.
+    """
+    environ = os.environ if environ is None else environ
+    config = load_config(environ, Path.cwd())
+    clock = CLOCK.get() or SystemClock()
+    # Without a saved workspace: as it is configured where the run is.
+    workspace = workspace or PaiWorkspace()
+    plan = workspace.plan_for(plan)
+    place = place_of(store, result_store, config)
+    _refuse_distant_folder(plan, place)
+    lent = lend(plan.secrets, environ, read_text, read_block)
+    lent_for_store = lend(references(place.credentials), environ, read_text, read_block)
+    redactor = Redactor((*lent.values(), *lent_for_store.values(), *workspace.secrets))
+    opened_store = place.open(lent_for_store, redactor, outbox=config.outbox)
+    ledger = await asyncio.to_thread(open_ledger, config, clock, create=True)
+    try:
+        account = workspace.account(config, clock=clock, transport=TRANSPORT.get())
+        async with account:
+            run = await asyncio.to_thread(
+                ledger.begin_run, _run(plan, workspace, policy, clock, Path.cwd())
+            )
+            digest = plan_hash(plan)
+            if run.plan_hash != digest:
+                raise RefusedError(
+                    "this flow run was begun with another plan",
+                    f"run {run.run_id}",
+                    "Start a new run for the changed plan: it gets a quote of its own",
+                )
+            yield JobRoom(
+                plan=plan,
+                plan_hash=digest,
+                run=run,
+                ledger=ledger,
+                account=account,
+                workspace=workspace,
+                rules=policy.rules() if policy is not None else None,
+                policy_name=(policy._block_document_name or "given") if policy else "",
+                place=place,
+                store=opened_store,
+                secrets=lent,
+                config=config,
+                clock=clock,
+                redactor=redactor,
+                stop=STOP.get() or Stop(),
+                owner=f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}",
+                progress=RunProgress(clock.monotonic, artifact="job-progress"),
+            )
+    finally:
+        ledger.close()
+
+
+def _run(
+    plan: JobPlan,
+    workspace: PaiWorkspace,
+    policy: SpendingPolicy | None,
+    clock: Clock,
+    directory: Path,
+) -> LedgerRun:
+    now = datetime.fromtimestamp(clock.time(), UTC)
+    timezone = (
+        policy.rules().timezone
+        if policy is not None
+        else str(SpendingRules.model_fields["timezone"].default)
+    )
+    why, reference = trigger()
+    requested_by = None
+    with suppress(OSError, KeyError):
+        requested_by = getpass.getuser()
+    flow_run_id = str(flow_run.id) if flow_run.id else None
+    unique = re.sub(r"[^0-9a-f]", "", flow_run_id or "")[:8] or random_source.token_hex(4)
+    return LedgerRun(
+        run_id=f"{now:%Y%m%dt%H%M%S}-{unique}",
+        flow_run_id=flow_run_id,
+        kind="dlc-benchmark",
+        name=plan.name,
+        plan_hash=plan_hash(plan),
+        # What a release from another process needs to know. No secret is in it.
+        plan={
+            "plan": plan.model_dump(mode="json"),
+            "region": workspace.region,
+            "workspace_block": workspace._block_document_name,
+            "directory": str(directory),
+        },
+        requested_by=requested_by,
+        trigger=why,
+        trigger_ref=reference,
+        night=night_of(now, timezone),
+        month=month_of(now, timezone),
+        state="quoting",
+        line="Looking for a machine",
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _refuse_distant_folder(plan: JobPlan, place: Place) -> None:
+    """A job runs elsewhere: a folder of this machine is not there."""
+    if plan.sweep is not None and deployment.id and place.uri.startswith("file:"):
+        logger().warning(
+            "the job keeps its results in %s: that has to be a folder it shares with this machine",
+            place.uri,
+        )

@@ -1,0 +1,119 @@
+"""Reserving the money for a job, creating it, and waiting for its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
+from tasks.job_evidence import keep_evidence
+from tasks.job_room import JobRoom
+from tasks.log import logger
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.job_evidence import JobEvidence
+from tidemark.alibaba.job_steps import Offer, Started, Where
+from tidemark.alibaba.job_waiting import JobEnd
+from tidemark.alibaba.workspaces import workspace_choice
+from tidemark.money.approval import ApprovedPlan
+from tidemark.money.policy import Cap, caps_of
+from tidemark.waiting.policy import Action, Decision
+
+__all__ = ["reserve_money", "start_the_job", "watch_the_job"]
+
+
+@task(name="reserve the money", cache_policy=NO_CACHE)
+async def reserve_money(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> None:
+    """Set aside what the job may cost at most. Raises CapReached, and then nothing was started."""
+    reserved = await room.desk.reserve(offer.quote, _caps(room, approved))
+    if reserved is not None:
+        logger().info("%s %s are reserved", reserved.amount, reserved.currency)
+
+
+def _caps(room: JobRoom, approved: ApprovedPlan) -> Sequence[Cap]:
+    run, cap, answer = room.run, room.plan.cap, approved.approval
+    agreed = None
+    if answer.up_to is not None and answer.currency is not None:
+        agreed = (answer.up_to, answer.currency)
+    return caps_of(
+        room.rules,
+        run_id=run.run_id,
+        night=run.night,
+        month=run.month,
+        person=run.requested_by,
+        plan_cap=(cap.amount, cap.currency) if cap is not None else None,
+        approved=agreed,
+    )
+
+
+@task(name="create the job", cache_policy=NO_CACHE)
+async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> Started:
+    """Create the job, or go on with the one that an earlier process of this run created.
+
+    Raises NotTheOwner while another process has it, and AlibabaError.
+    """
+    await room.say("starting", "Creating the job")
+    choice = workspace_choice(room.account)
+    where = Where(
+        # An approval covers the job only: a workspace that is not there is not created.
+        workspace_id=await choice.choose(room.workspace.workspace_id, approved),
+        store_uri=room.place.uri if room.plan.sweep is not None else None,
+        store_options=room.place.options,
+        lend=room.secrets,
+    )
+    started = await room.desk.start(room.plan, room.run, offer, approved, where)
+    word = "created" if started.created else "found, and gone on with"
+    logger().info("job %s is %s", started.job.job_id, word)
+    for job_id in started.duplicates:
+        logger().warning("%s had the same name, and was asked to stop", job_id)
+    for job_id in started.left_running:
+        logger().error("%s has the same name and could not be stopped: it is billed", job_id)
+    return started
+
+
+@task(name="wait for the job", cache_policy=NO_CACHE)
+async def watch_the_job(room: JobRoom, offer: Offer, started: Started) -> JobEnd:
+    """Until the job has ended, or was stopped: then with its logs and events kept before.
+
+    Its log goes to the run's log while it runs. Never raises for a job that failed.
+    """
+    room.progress.expected_s["running"] = offer.quote.expected_s
+    begun = room.clock.monotonic()
+    shown = ""
+
+    async def tell(job: Job, decision: Decision) -> None:
+        nonlocal shown
+        line = f"Job {job.job_id}: {job.status or 'no status yet'}"
+        if decision.action is not Action.WAIT:
+            line += f" ({decision.why})"
+        if line != shown:
+            shown = line
+            await room.say("running", line)
+        share = (room.clock.monotonic() - begun) / max(offer.quote.expected_s, 1.0)
+        room.progress.part("running", min(0.99, share))
+        await room.progress.publish()
+
+    async def keep(evidence: JobEvidence) -> None:
+        await keep_evidence(room, evidence)
+
+    async def asked_to_stop() -> str | None:
+        if room.stop.asked:
+            return room.stop.reason
+        run = await asyncio.to_thread(room.ledger.run, room.run.run_id)
+        return f"asked to stop by {run.cancel_asked}" if run.cancel_asked else None
+
+    def said(pod_id: str, line: str) -> None:
+        logger().info("%s | %s", pod_id, room.redactor.text(line))
+
+    end = await room.desk.watch(
+        started,
+        room.plan,
+        offer.quote,
+        keep=keep,
+        tell=tell,
+        said=said,
+        asked_to_stop=asked_to_stop,
+    )
+    await room.progress.publish(force=True)
+    return end

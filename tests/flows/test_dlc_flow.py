@@ -1,0 +1,281 @@
+"""A job from its plan to its row, against the simulated cloud: real flow, ledger and store."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect.client.schemas.objects import State
+
+from blocks import PaiWorkspace, SpendingPolicy
+from flows.dlc_benchmark import dlc_benchmark
+from flows.reaper import reaper
+from tasks.approval import ASK, Reply
+from tasks.job_results import JobOutcome
+from tasks.job_room import CLOCK, TRANSPORT, JobRoom
+from tasks.stop import STOP, Stop
+from tidemark.config import load_config
+from tidemark.errors import CapReached, RefusedError, TidemarkError
+from tidemark.money.ledger import Ledger
+from tidemark.money.opening import open_ledger
+from tidemark.money.quote import Quote
+from tidemark.plan.job import JobPlan
+from tidemark.results.store import open_store
+from tidemark.simulator.clock import ScaledClock
+from tidemark.simulator.pai.app import PaiSimulator
+from tidemark.simulator.pai.scenario import scenario_from_text
+
+SPEED = 60.0
+IMAGE = "registry.example.com/bench:1"
+SECRET = "canary-secret-5f6e7d8c9b0a"
+
+
+@dataclass
+class Place:
+    """A simulated account, a clock that runs fast, and a home with a ledger."""
+
+    simulator: PaiSimulator
+    clock: ScaledClock
+    home: Path
+
+    @property
+    def store(self) -> str:
+        return str(self.home / "results")
+
+    def ledger(self) -> Ledger:
+        environ = {"TIDEMARK_HOME": str(self.home)}
+        return open_ledger(load_config(environ, self.home), self.clock, create=False)
+
+    def calls(self, action: str) -> list[dict[str, Any]]:
+        return [seen for seen in self.simulator.requests() if seen["action"] == action]
+
+    def jobs(self) -> dict[str, str]:
+        state = self.simulator.state()
+        return {
+            job_id: [one for one in job["segments"] if one["start_s"] <= state["now_s"]][-1][
+                "status"
+            ]
+            for job_id, job in state["jobs"].items()
+        }
+
+    def bill(self) -> Decimal:
+        return Decimal(self.simulator.bill()["total"])
+
+    def play(self, text: str) -> None:
+        self.simulator.play(scenario_from_text(text, "test"))
+
+    def rows(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = open_store(self.store).runs().to_pylist()
+        return found
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
+    clock = ScaledClock(SPEED)
+    simulator = PaiSimulator(
+        clock=clock, scenario=scenario_from_text("jobs: [{then: {running_s: 60}}]", "test")
+    )
+    for name, value in {
+        "TIDEMARK_HOME": str(tmp_path),
+        "TIDEMARK_PAI_ENDPOINT": "http://pai.simulator",
+        "ALIBABA_CLOUD_ACCESS_KEY_ID": "LTAIsimulator",
+        "ALIBABA_CLOUD_ACCESS_KEY_SECRET": "simulator-secret",
+    }.items():
+        monkeypatch.setenv(name, value)
+    tokens = CLOCK.set(clock), TRANSPORT.set(simulator.transport())
+    try:
+        yield Place(simulator, clock, tmp_path)
+    finally:
+        CLOCK.reset(tokens[0])
+        TRANSPORT.reset(tokens[1])
+
+
+def plan(**more: Any) -> JobPlan:
+    given = {
+        "name": "echo",
+        "command": "echo tide",
+        "machine": {"spec": "ecs.c6.large"},
+        "image": IMAGE,
+        "expected_s": 300,
+        "limits": {"poll_interval_s": 10},
+    }
+    return JobPlan.model_validate({**given, **more})
+
+
+def policy(**more: Any) -> SpendingPolicy:
+    return SpendingPolicy.model_validate({"currency": "CNY", "per_run": 20, **more})
+
+
+def run(place: Place, plan_: JobPlan, **more: Any) -> Any:
+    given = {"workspace": PaiWorkspace(workspace_id="268"), "store": place.store, **more}
+    return asyncio.run(dlc_benchmark(plan_, **given))
+
+
+def answering(*replies: str, before: Callable[[], None] = lambda: None) -> Any:
+    """A person at the terminal, who answers one quote after the other."""
+    asked: list[tuple[Quote, str]] = []
+    left = list(replies)
+
+    async def ask(_room: JobRoom, quote: Quote, why: str) -> Reply:
+        asked.append((quote, why))
+        before()
+        word = left.pop(0)
+        return Reply("reject" if word == "reject" else "approve", "alice", "terminal", "because")
+
+    ask.asked = asked  # type: ignore[attr-defined]
+    return ask
+
+
+@pytest.fixture
+def asks() -> Iterator[Callable[[Any], Any]]:
+    tokens = []
+
+    def use(ask: Callable[..., Awaitable[Reply]]) -> Any:
+        tokens.append(ASK.set(ask))
+        return ask
+
+    yield use
+    for token in reversed(tokens):
+        ASK.reset(token)
+
+
+def test_a_job_is_quoted_approved_run_metered_and_released(place: Place) -> None:
+    outcome = run(place, plan(), policy=policy())
+    assert isinstance(outcome, JobOutcome)
+    assert (outcome.outcome, outcome.exit_status) == ("complete", 0)
+    assert set(place.jobs().values()) == {"Succeeded"}
+    [row] = place.rows()
+    assert row["approved_by"].startswith("policy")
+    assert row["quoted"] is not None
+    assert place.bill() <= row["metered"] <= row["reserved"]
+    assert row["currency"] == "CNY"
+    assert "metered of" in outcome.five_lines[2]
+    ledger = place.ledger()
+    assert ledger.leases(unreleased=True) == []
+    assert ledger.run(outcome.run_id).state == "finished"
+    [created] = place.calls("CreateJob")
+    body = created["body"]
+    assert body["JobMaxRunningTimeMinutes"] >= 1
+    assert body["DisplayName"] == ledger.leases()[0].lease_id
+
+
+def test_what_a_job_writes_is_in_the_store_with_its_events(place: Place) -> None:
+    place.play("jobs: [{then: {running_s: 60, logs: ['one', 'two'], exit_code: 127}}]")
+    outcome = run(place, plan(), policy=policy())
+    assert (outcome.outcome, outcome.exit_status) == ("failed", 1)
+    folder = place.home / "results/raw/jobs" / outcome.run_id
+    kept = [json.loads(gzip.decompress(path.read_bytes())) for path in folder.glob("2*.json.gz")]
+    text = json.dumps(kept)
+    assert "two" in text
+    assert "exit code 127" in text
+    notes = " ".join(place.rows()[0]["notes"])
+    assert "command" in notes
+    assert place.rows()[0]["metered"] >= place.bill() > 0
+
+
+def test_an_image_that_cannot_be_pulled_is_stopped_after_its_evidence_was_kept(
+    place: Place,
+) -> None:
+    place.play("jobs: [{then: {image_pull: {fails_after_s: 5}}}]")
+    outcome = run(place, plan(limits={"poll_interval_s": 30}), policy=policy())
+    assert outcome.exit_status == 1
+    assert set(place.jobs().values()) == {"Stopped"}
+    assert "image" in " ".join(place.rows()[0]["notes"])
+    actions = [seen["action"] for seen in place.simulator.requests()]
+    assert "GetPodLogs" in actions[: actions.index("StopJob")]
+    assert place.rows()[0]["metered"] >= place.bill()
+
+
+def test_a_person_who_rejects_ends_the_run_as_cancelled_and_nothing_is_created(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    asks(answering("reject"))
+    state = asyncio.run(
+        dlc_benchmark(plan(), store=place.store, return_state=True)  # type: ignore[call-overload]
+    )
+    assert isinstance(state, State)
+    assert state.is_cancelled()
+    assert "alice" in str(state.message)
+    assert "because" in str(state.message)
+    assert place.calls("CreateJob") == []
+    assert place.ledger().runs()[0].state == "rejected"
+
+
+def test_an_expired_quote_is_asked_again_with_a_fresh_price(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    waits = iter([timedelta(days=2), timedelta(0)])
+    ask = asks(
+        answering(
+            "approve", "approve", before=lambda: place.clock.advance(next(waits).total_seconds())
+        )
+    )
+    outcome = run(place, plan())
+    assert outcome.exit_status == 0
+    first, second = [quote for quote, _ in ask.asked]
+    assert first.quote_id != second.quote_id
+    assert second.quoted_at > first.expires_at
+    assert len(place.calls("CreateJob")) == 1
+
+
+def test_a_policy_that_refuses_is_told_to_the_person_who_is_asked(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    ask = asks(answering("reject"))
+    asyncio.run(
+        dlc_benchmark(  # type: ignore[call-overload]
+            plan(), store=place.store, policy=policy(per_run="0.01"), return_state=True
+        )
+    )
+    [(_, why)] = ask.asked
+    assert "per_run" in why
+
+
+def test_nobody_to_ask_is_refused_before_anything_is_billed(place: Place) -> None:
+    with pytest.raises(RefusedError, match="nobody can be asked"):
+        run(place, plan())
+    assert place.calls("CreateJob") == []
+
+
+def test_a_cap_of_the_plan_that_is_too_low_is_refused(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    asks(answering("approve"))
+    with pytest.raises((CapReached, TidemarkError)) as refused:
+        run(place, plan(cap={"amount": "0.01", "currency": "CNY"}))
+    assert "cap" in str(refused.value)
+    assert place.calls("CreateJob") == []
+
+
+def test_a_dry_run_quotes_and_starts_nothing(place: Place) -> None:
+    preview = run(place, plan(), dry_run=True)
+    assert preview.quote.bound > 0
+    assert "ecs.c6.large" in preview.markdown
+    assert place.calls("CreateJob") == []
+
+
+def test_a_run_that_is_asked_to_stop_stops_its_job(place: Place) -> None:
+    stop = Stop()
+    token = STOP.set(stop)
+    place.play("jobs: [{then: {running_s: 100000}}]")
+    stop.ask("Ctrl-C")
+    try:
+        outcome = run(place, plan(), policy=policy())
+    finally:
+        STOP.reset(token)
+    assert (outcome.outcome, outcome.exit_status) == ("cancelled", 3)
+    assert set(place.jobs().values()) == {"Stopped"}
+
+
+def test_the_reaper_has_nothing_to_do_after_a_run(place: Place) -> None:
+    run(place, plan(), policy=policy())
+    done = asyncio.run(reaper())
+    assert (done.stopped, done.left, done.exit_status) == ((), (), 0)

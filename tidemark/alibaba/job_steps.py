@@ -1,0 +1,262 @@
+"""The steps of one job, from its price to its end: what flow, tasks and block all call.
+
+    desk = JobDesk(ledger, account, clock, owner="host/1")
+    offer = await desk.quote(plan, run, digest, workspace_id="268")
+    approved = ...                                    # by a policy or a person
+    await desk.reserve(offer.quote, caps)
+    started = await desk.start(plan, run, offer, approved, where=where)
+    end = await desk.watch(started, plan, offer.quote, keep=..., said=...)
+    await desk.finish(run.run_id, why="the job has ended")
+
+Each step can be taken again after a crash: the ledger says what was done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from tidemark.alibaba.account import Account
+from tidemark.alibaba.dlc import Dlc
+from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.job_evidence import JobEvidence
+from tidemark.alibaba.job_names import job_name, job_tags
+from tidemark.alibaba.job_quote import LookUp, QuoteSettings, look_up, quote_job
+from tidemark.alibaba.job_request import create_request
+from tidemark.alibaba.job_waiting import JobEnd, wait_for_job
+from tidemark.alibaba.leased_jobs import LeaseTimes, Released, keep_alive, release, start_job
+from tidemark.alibaba.metering import metered
+from tidemark.clock import Clock
+from tidemark.errors import LedgerAway, NotTheOwner
+from tidemark.money.approval import ApprovedPlan
+from tidemark.money.ledger import Lease, Ledger, LedgerRun, Reservation
+from tidemark.money.policy import Cap
+from tidemark.money.quote import Quote
+from tidemark.plan.job import JobPlan
+from tidemark.waiting.policy import Decision, Patience
+
+__all__ = ["JobDesk", "Offer", "Started", "Where"]
+
+T = TypeVar("T")
+
+# A lease outlives its job's own limit by this, so that its owner and not the reaper ends it.
+_BEYOND = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What was found for a plan, and what it costs."""
+
+    found: LookUp
+    quote: Quote
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """Where a job runs and keeps its results. `store_options` hold no secret."""
+
+    workspace_id: str
+    store_uri: str | None = None
+    store_options: Mapping[str, str] = field(default_factory=dict)
+    lend: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A job that was created, or found to be there. `duplicates` were asked to stop."""
+
+    lease: Lease
+    job: Job
+    created: bool
+    duplicates: tuple[str, ...] = ()
+    left_running: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class JobDesk:
+    """Takes the steps, with one ledger and one account."""
+
+    ledger: Ledger
+    account: Account
+    clock: Clock
+    owner: str
+    times: LeaseTimes = field(default_factory=LeaseTimes)
+    settings: QuoteSettings = field(default_factory=QuoteSettings)
+
+    async def quote(self, plan: JobPlan, run: LedgerRun, plan_hash: str) -> Offer:
+        """Look a machine up, price it, and note the quote. Nothing is created.
+
+        Raises AlibabaError, and ConfigError or RefusedError for what cannot be run as planned.
+        """
+        found = await look_up(self.account, plan, clock=self.clock)
+        earlier = await self._ledger(self.ledger.quotes, run.run_id)
+        quote = quote_job(
+            plan,
+            found,
+            run_id=run.run_id,
+            number=len(earlier) + 1,
+            plan_hash=plan_hash,
+            now=self._now(),
+            settings=self.settings,
+        )
+        quote = replace(quote, details=found.document())
+        await self._ledger(self.ledger.keep_quote, quote)
+        return Offer(found, quote)
+
+    async def kept_offer(self, run_id: str) -> Offer | None:
+        """The last quote of a run, as the ledger has it."""
+        quote = await self._ledger(self.ledger.last_quote, run_id)
+        if quote is None:
+            return None
+        return Offer(LookUp.from_document(quote.details, quote.price), quote)
+
+    async def reserve(self, quote: Quote, caps: Sequence[Cap]) -> Reservation | None:
+        """Set aside the quote's bound; None where there is nothing to pay by the hour.
+
+        Raises CapReached.
+        """
+        if quote.bound is None or quote.currency is None:
+            return None
+        return await self._ledger(
+            self.ledger.reserve, quote.run_id, quote.bound, quote.currency, caps
+        )
+
+    async def start(
+        self,
+        plan: JobPlan,
+        run: LedgerRun,
+        offer: Offer,
+        approved: ApprovedPlan,
+        where: Where,
+        attempt: int = 1,
+    ) -> Started:
+        """Create the attempt's job under a lease, or adopt it if it is there.
+
+        Raises NotTheOwner while another process owns the attempt, and AlibabaError.
+        """
+        name = job_name(self.ledger.installation, run.run_id, attempt)
+        request = create_request(
+            plan,
+            offer.found,
+            workspace_id=where.workspace_id,
+            name=name,
+            tags=job_tags(self.ledger.installation, run.run_id, attempt, approved.plan_hash),
+            store_uri=where.store_uri,
+            store_options=where.store_options,
+            round=run.run_id,
+            run_id=run.run_id,
+        )
+        now = self._now()
+        lease = Lease(
+            lease_id=name,
+            run_id=run.run_id,
+            attempt=attempt,
+            region=self.account.region,
+            workspace_id=where.workspace_id,
+            resource_id=None,
+            owner=self.owner,
+            fence=0,
+            price_per_hour=offer.quote.per_hour,
+            currency=offer.quote.currency,
+            state="intended",
+            intended_at=now,
+            renewed_at=now,
+            expires_at=now + timedelta(seconds=self.times.ttl_s),
+            not_after=now + timedelta(seconds=offer.quote.bound_s) + _BEYOND,
+        )
+        lease, adopted = await start_job(
+            self.ledger,
+            Dlc(self.account),
+            request,
+            lease=lease,
+            authorization=approved,
+            clock=self.clock,
+            lend=where.lend,
+        )
+        return Started(lease, adopted.job, adopted.created, adopted.stopped, adopted.left_running)
+
+    async def watch(
+        self,
+        started: Started,
+        plan: JobPlan,
+        quote: Quote,
+        *,
+        keep: Callable[[JobEvidence], Awaitable[None]] | None = None,
+        tell: Callable[[Job, Decision], Awaitable[None]] | None = None,
+        said: Callable[[str, str], None] | None = None,
+        asked_to_stop: Callable[[], Awaitable[str | None]] | None = None,
+    ) -> JobEnd:
+        """Wait for the job's end, renewing its lease, metering what it costs, and stopping it
+        where a clock, the cap or somebody says so.
+
+        Raises NotTheOwner when another process took the attempt over: the job is then its.
+        """
+        limits = plan.limits
+
+        async def look(job: Job, decision: Decision) -> None:
+            await self._meter(started.lease, job, quote)
+            if tell is not None:
+                await tell(job, decision)
+
+        waiting = asyncio.create_task(
+            wait_for_job(
+                Dlc(self.account),
+                started.job.job_id,
+                clock=self.clock,
+                patience=Patience(
+                    queueing_s=limits.queueing_s,
+                    preparing_s=limits.preparing_s,
+                    image_pull_failing_s=limits.image_pull_timeout_s,
+                    total_s=limits.total_s,
+                ),
+                interval_s=limits.poll_interval_s,
+                keep=keep,
+                tell=look,
+                said=said,
+                asked_to_stop=asked_to_stop,
+            )
+        )
+        renewing = asyncio.create_task(
+            keep_alive(self.ledger, started.lease, times=self.times, clock=self.clock)
+        )
+        try:
+            await asyncio.wait((waiting, renewing), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                renewing.result()  # which ends only by an error: the job is another's by now
+                raise NotTheOwner("the lease is not renewed any more", started.lease.lease_id)
+            return waiting.result()
+        finally:
+            for task in (waiting, renewing):
+                task.cancel()
+            await asyncio.gather(waiting, renewing, return_exceptions=True)
+
+    async def finish(self, run_id: str, *, why: str) -> Released:
+        """Stop whatever of the run is still there, settle what it cost, give its leases back."""
+        return await release(self.ledger, self.account, run_id, clock=self.clock, why=why)
+
+    async def _meter(self, lease: Lease, job: Job, quote: Quote) -> None:
+        so_far = metered(
+            job,
+            price_per_hour=quote.price.per_hour,
+            workers=quote.workers,
+            now=datetime.fromtimestamp(self.account.time_s(), UTC),
+        )
+        try:
+            await self._ledger(
+                self.ledger.meter,
+                lease.lease_id,
+                billable_s=so_far.billable_s,
+                amount=so_far.amount,
+                at=self._now(),
+            )
+        except LedgerAway:
+            return  # read anew at the next look, and at the end
+
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self.clock.time(), UTC)
+
+    async def _ledger(self, method: Callable[..., T], *given: Any, **named: Any) -> T:
+        return await asyncio.to_thread(method, *given, **named)
