@@ -13,13 +13,14 @@ from prefect.blocks.abstract import CredentialsBlock
 from pydantic import (
     Field,
     HttpUrl,
+    ModelWrapValidatorHandler,
     SecretStr,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
-from blocks.fields import known_fields
+from blocks.fields import validated
 from blocks.kept import DOCUMENTATION, LOGOS
 from tidemark.alibaba import credential_sources as chain
 from tidemark.alibaba.account import Account
@@ -159,10 +160,10 @@ class AlibabaCloudCredentials(CredentialsBlock, PlanModel):
         examples=["http://127.0.0.1:8080/credentials"],
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _as_kept(cls, data: Any) -> Any:
-        return known_fields(cls, data)
+    def _in_plain_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validated(cls, data, handler)
 
     @field_validator("access_key_id", "access_key_secret", "security_token", "credentials_uri")
     @classmethod

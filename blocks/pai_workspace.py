@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import httpx
 from prefect.blocks.core import Block
-from pydantic import AfterValidator, Field, HttpUrl, model_validator
+from pydantic import AfterValidator, Field, HttpUrl, ModelWrapValidatorHandler, model_validator
 
 from blocks.alibaba_cloud_credentials import AlibabaCloudCredentials
-from blocks.fields import known_fields
+from blocks.fields import validated
 from blocks.kept import DOCUMENTATION, LOGOS
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.endpoints import Product, endpoint_for
@@ -108,10 +108,10 @@ class PaiWorkspace(Block, PlanModel):
         examples=["http://127.0.0.1:8900"],
     )
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _as_kept(cls, data: Any) -> Any:
-        return known_fields(cls, data)
+    def _in_plain_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validated(cls, data, handler)
 
     @property
     def secrets(self) -> tuple[str, ...]:

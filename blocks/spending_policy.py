@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, Self
 
 from prefect.blocks.core import Block
-from pydantic import HttpUrl, field_serializer, model_validator
+from pydantic import HttpUrl, ModelWrapValidatorHandler, field_serializer, model_validator
 
-from blocks.fields import known_fields
+from blocks.fields import validated
 from blocks.kept import DOCUMENTATION, LOGOS
 from tidemark.money.policy import SpendingRules
 
@@ -36,10 +36,10 @@ class SpendingPolicy(Block, SpendingRules):
     _logo_url = HttpUrl(f"{LOGOS}/secret.png")
     _documentation_url = HttpUrl(DOCUMENTATION)
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _as_kept(cls, data: Any) -> Any:
-        return known_fields(cls, data)
+    def _in_plain_words(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        return validated(cls, data, handler)
 
     @field_serializer("per_run", "per_night", "per_month", "per_person", when_used="json")
     def _as_number(self, amount: Decimal | None) -> float | str | None:
