@@ -231,8 +231,10 @@ def _best(
     return None
 
 
-def _order(found: _Found) -> tuple[int, int, int]:
-    return found.sign.weight, found.sign.layer, found.distance
+def _order(found: _Found) -> tuple[int, int, bool, int]:
+    # A number says less than the words that a program ended with.
+    number = found.sign.entry.kind == "exit code"
+    return found.sign.weight, found.sign.layer, number, found.distance
 
 
 def _signs(source: _Source, first: int, last: int) -> Iterator[_Found]:

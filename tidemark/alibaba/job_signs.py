@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
+from tidemark.alibaba.explained import images
 from tidemark.alibaba.explained.entry import Explanation
 from tidemark.alibaba.explained.pasted import found_in
 from tidemark.alibaba.explained.table import by_name
@@ -131,7 +132,7 @@ _BY_NAME: Final[dict[tuple[str, str], _Reading]] = {
     ("exit code", "exit code 126"): (_C.COMMAND, Layer.RUNTIME, Weight.END),
     ("exit code", "exit code 127"): (_C.COMMAND, Layer.RUNTIME, Weight.END),
     ("exit code", "exit code 137"): (_C.OOM, Layer.RUNTIME, Weight.SYMPTOM),
-    ("exit code", "exit code 245"): (_C.GPU, Layer.RUNTIME, Weight.SYMPTOM),
+    ("exit code", "exit code 245"): (_C.GPU, Layer.RUNTIME, Weight.TRACE),
     ("exit code", "exit code 143"): (_C.STOPPED, Layer.SYSTEM, Weight.TRACE),
 }  # fmt: skip
 _SAY_NOTHING: Final = frozenset(
@@ -167,7 +168,12 @@ def sign_in(line: str, *, is_log: bool = False) -> Sign | None:
     reason codes are the service's to give.
     """
     text = cleaned(line[:_LONGEST_LINE])
-    signs = [sign for entry in found_in(text) if (sign := _sign_of(entry)) is not None]
+    entries = found_in(text)
+    if any(entry.kind == images.CAUSE for entry in entries):
+        # In a line about an image the runtime's own words ("not found", "DeadlineExceeded") are
+        # about the image too.
+        entries = [entry for entry in entries if entry in images.ENTRIES]
+    signs = [sign for entry in entries if (sign := _sign_of(entry)) is not None]
     if is_log:
         signs = [_of_log(sign) for sign in signs if sign.entry.kind != "DLC reason code"]
     if _EXCEPTION.search(text.strip()) or _TRACEBACK.search(text):
