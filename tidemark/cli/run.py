@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
-import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TextColumn
 
 from tidemark.cli.plans import check_here, destination
-from tidemark.cli.prefect_server import API_URL, TemporaryServer, start_prefect
+from tidemark.cli.prefect_server import TemporaryServer, start_prefect
 from tidemark.cli.stores import say_what_waits
+from tidemark.cli.terminal import (
+    INTERRUPTED,
+    Bar,
+    Listener,
+    server_answers,
+    without_tracebacks,
+)
 from tidemark.config import load_config
 from tidemark.engines.install import find
 from tidemark.engines.process import Standby, prestart
@@ -36,12 +39,8 @@ if TYPE_CHECKING:
     from blocks import ResultStore
     from tasks.progress import ProgressReport
     from tasks.report import SweepOutcome
-    from tasks.stop import Stop
 
 __all__ = ["run_sweep"]
-
-INTERRUPTED = 130
-HEARTBEAT_S = 10.0  # between lines where there is no terminal to draw a bar on
 
 
 def run_sweep(
@@ -148,114 +147,25 @@ def _run(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     stop = Stop()
     STOP.set(stop)
-    listener = _Listener(stop, console)
-    with _bar(console) as observer, listener, _without_tracebacks():
+    listener = Listener(stop, console)
+    with Bar(console) as bar, listener, without_tracebacks(), server_answers():
 
         def observe(report: ProgressReport) -> None:
             listener.listen_to_sigterm()
-            observer(report)
+            bar.show(report)
 
         OBSERVER.set(observe)
-        try:
-            running = sweep(
-                read.plan,
-                store="" if parameters else store,
-                result_store=_described(store, parameters) if parameters else None,
-                round=round_name,
-                reuse_valid=reuse_valid,
-                only=only or None,
-            )
-            outcome = asyncio.run(running)
-            assert not isinstance(outcome, State)  # which only runs of a deployment end with
-            return outcome
-        except RuntimeError as error:
-            if not str(error).startswith("Failed to reach API"):
-                raise
-            raise ConfigError(
-                "no Prefect server answers",
-                f"{API_URL}={os.environ.get(API_URL, '')}",
-                f"Start it, or unset {API_URL}: then the command brings its own",
-            ) from error
-
-
-class _Listener:
-    """Ctrl-C or SIGTERM: the first ends the run with the cells it has, a second leaves at once."""
-
-    def __init__(self, stop: Stop, console: Console) -> None:
-        self._stop = stop
-        self._console = console
-
-    def __enter__(self) -> None:
-        self._before = signal.signal(signal.SIGINT, self._heard)
-
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self._before)
-
-    def listen_to_sigterm(self) -> None:
-        """SIGTERM means the same. To be said within the flow: Prefect takes the signal before."""
-        if signal.getsignal(signal.SIGTERM) != self._heard:
-            signal.signal(signal.SIGTERM, self._heard)
-
-    def _heard(self, number: int, _frame: object) -> None:
-        if self._stop.asked:
-            raise KeyboardInterrupt
-        self._stop.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-        self._console.print("stopping; finished cells are kept. Once more leaves at once")
-
-
-@contextmanager
-def _without_tracebacks() -> Iterator[None]:
-    """Prefect logs what a flow fails of, with its whole stack; the command says it in a line."""
-
-    def passes(record: logging.LogRecord) -> bool:
-        return record.levelno < logging.ERROR or not record.name.startswith("prefect")
-
-    names = ("", "prefect", "prefect.flow_runs", "prefect.task_runs", "prefect.extra")
-    handlers = {handler for name in names for handler in logging.getLogger(name).handlers}
-    for handler in handlers:
-        handler.addFilter(passes)
-    try:
-        yield
-    finally:
-        for handler in handlers:
-            handler.removeFilter(passes)
-
-
-@contextmanager
-def _bar(console: Console) -> Iterator[Callable[[ProgressReport], None]]:
-    """A bar with the status line and the time left; plain lines where there is no terminal."""
-    if not console.is_terminal:
-        last, said_at = "", 0.0
-
-        def say(report: ProgressReport) -> None:
-            nonlocal last, said_at
-            now = time.monotonic()
-            if report.line != last or now - said_at > HEARTBEAT_S:
-                last, said_at = report.line, now
-                console.print(f"{report.fraction:4.0%}  {report.line}", soft_wrap=True)
-
-        yield say
-        return
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f}%"),
-        TextColumn("{task.fields[left]}"),
-        console=console,
-        transient=True,
-    ) as bar:
-        row = bar.add_task("Starting", total=1.0, left="")
-
-        def show(report: ProgressReport) -> None:
-            left = "" if report.left_s is None else f"about {_time(report.left_s)} left"
-            bar.update(row, description=report.line, completed=report.fraction, left=left)
-
-        yield show
-
-
-def _time(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+        running = sweep(
+            read.plan,
+            store="" if parameters else store,
+            result_store=_described(store, parameters) if parameters else None,
+            round=round_name,
+            reuse_valid=reuse_valid,
+            only=only or None,
+        )
+        outcome = asyncio.run(running)
+        assert not isinstance(outcome, State)  # which only runs of a deployment end with
+        return outcome
 
 
 def _document(outcome: SweepOutcome, html: Path | None) -> dict[str, object]:
