@@ -232,9 +232,9 @@ def _best(
 
 
 def _order(found: _Found) -> tuple[int, int, bool, int]:
-    # A number says less than the words that a program ended with.
-    number = found.sign.entry.kind == "exit code"
-    return found.sign.weight, found.sign.layer, number, found.distance
+    # A number, and what the service makes of it, say less than the words that were written.
+    retold = found.sign.entry.kind == "exit code" or found.where == "ReasonMessage"
+    return found.sign.weight, found.sign.layer, retold, found.distance
 
 
 def _signs(source: _Source, first: int, last: int) -> Iterator[_Found]:
