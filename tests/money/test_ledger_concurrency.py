@@ -35,12 +35,13 @@ class Flow:
     run_id: str
     reserved: Decimal = Decimal(0)
     metered: Decimal = Decimal(0)
+    refused: int = 0
 
     def go(self, cap: Cap, draw: random.Random, seen: list[Decimal]) -> None:
         for _ in range(draw.randint(2, 4)):
             step = draw.choice(["reserve", "reserve", "meter", "settle"])
             if step == "reserve":
-                self._reserve(cap, self.metered + part(Decimal(15), draw))
+                self._reserve(cap, self.metered + part(Decimal(18), draw))
             elif step == "meter" and self.reserved > self.metered:
                 self.metered += part(self.reserved - self.metered, draw)
                 lease_id = lease(self.run_id).lease_id
@@ -54,6 +55,7 @@ class Flow:
         try:
             held = self.ledger.reserve(self.run_id, amount, "CNY", (cap,))
         except CapReached:
+            self.refused += 1
             return
         self.reserved = held.amount
 
@@ -89,7 +91,6 @@ def test_a_cap_holds_at_each_moment_of_random_schedules(tmp_path: Path) -> None:
         begun(ledger, run_id)
         ledger.intend(lease(run_id))
         flows.append(Flow(ledger, path, run_id))
-    near = 0
     for seed in range(SCHEDULES):
         # What earlier schedules spent stays spent: each has as much to share anew.
         limit = sum((flow.metered for flow in flows), Decimal(20))
@@ -100,9 +101,8 @@ def test_a_cap_holds_at_each_moment_of_random_schedules(tmp_path: Path) -> None:
         )
         assert max(seen) <= limit, (seed, seen)
         assert taken(path) == (sum(flow.metered for flow in flows), 0), seed
-        near += max(seen) > limit - 5
-    # The schedules do come near the cap.
-    assert near > SCHEDULES / 10
+    # The schedules do come to the cap.
+    assert sum(flow.refused for flow in flows) > SCHEDULES / 10
 
 
 def together(*works: Callable[[], None]) -> None:
