@@ -222,13 +222,12 @@ def _mounted(uri: str, region: str) -> str:
 def _vpc(plan: JobPlan) -> JsonObject | None:
     if plan.vpc is None:
         return None
-    given = {
+    return {
         "VpcId": plan.vpc.vpc_id,
         "SwitchId": plan.vpc.switch_id,
         "SecurityGroupId": plan.vpc.security_group_id,
         "DefaultRoute": plan.vpc.default_route,
     }
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _credentials(role_arn: str | None) -> JsonObject | None:

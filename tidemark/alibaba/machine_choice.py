@@ -16,7 +16,7 @@ from tidemark.alibaba.dlc_answers import EcsSpec
 from tidemark.errors import PlanError, RefusedError
 from tidemark.money.price import Price
 from tidemark.plan.job_machine import JobMachine
-from tidemark.plan.job_work import WORKS, Work
+from tidemark.plan.job_work import Work
 from tidemark.plan.problems import did_you_mean
 
 __all__ = ["Choice", "Offer", "candidates", "machine_text", "rank", "table_rows"]
@@ -102,7 +102,7 @@ def rank(specs: Sequence[EcsSpec], prices: Mapping[str, Price], needs: JobMachin
         return _named(needs.spec, specs, offers, fitting)
     if not fitting:
         raise _nothing_fits(others, specs, needs)
-    work = WORKS[needs.work] if needs.work else None
+    work = needs.kind_of_work
     usual = next(
         (one for one in fitting if work and one.spec.instance_type == work.usual_spec), None
     )
@@ -129,7 +129,7 @@ def candidates(specs: Sequence[EcsSpec], needs: JobMachine, most: int) -> list[E
         named = None
         like_it = _needs_of(needs)
     _check_gpu_type(needs, specs)
-    usual = WORKS[needs.work].usual_spec if needs.work else None
+    usual = needs.kind_of_work.usual_spec if needs.kind_of_work else None
     fitting = [spec for spec in specs if spec is not named and not like_it.lacks(spec)]
     fitting.sort(
         key=lambda spec: (
@@ -196,7 +196,7 @@ def _offers(
 
 
 def _needs_of(needs: JobMachine) -> _Needs:
-    work = WORKS[needs.work] if needs.work else None
+    work = needs.kind_of_work
     gpu = needs.gpu
     if gpu is None:
         gpu = needs.needs_gpu_itself or (work is not None and work.gpu.needed)

@@ -235,10 +235,10 @@ class Vpc(PlanModel):
         examples=["sg-0example"],
         pattern=r"^sg-[a-z0-9]{1,64}$",
     )
-    default_route: Literal["eth0", "eth1"] | None = Field(
-        default=None,
+    default_route: Literal["eth0", "eth1"] = Field(
+        default="eth0",
         title="Default route",
         description="Way to all other addresses: eth0 by the service's own network, eth1 by this "
-        "one. Left out: as the service chooses.",
+        "one.",
         examples=["eth1"],
     )

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from tidemark.plan.amount import Sum
 from tidemark.plan.base import Name, PlanModel, Real, Whole
-from tidemark.plan.job_work import WorkName
+from tidemark.plan.job_work import ANY_WORK, WORKS, Work, WorkName
 from tidemark.plan.problems import Problem, did_you_mean, refusal, refusals
 
 __all__ = ["JobMachine", "QuotaPart", "SpotLimit"]
@@ -31,7 +31,9 @@ _WORK_SYNONYMS = {
 
 def _known_work(value: Any) -> Any:
     names = get_args(WorkName)
-    if value is None or value in names:
+    if value is None:
+        return ANY_WORK
+    if value in names:
         return value
     text = value if isinstance(value, str) else ""
     raise refusal("is no known kind of work", did_you_mean(text, names, _WORK_SYNONYMS))
@@ -111,11 +113,12 @@ class JobMachine(PlanModel):
         "place of what is needed.",
         examples=["ecs.gn7i-c8g1.2xlarge"],
     )
-    work: Annotated[WorkName, BeforeValidator(_known_work)] | None = Field(
-        default=None,
+    work: Annotated[WorkName, BeforeValidator(_known_work)] = Field(
+        default=ANY_WORK,
         title="Kind of work",
-        description="Chooses a machine that is usual for it: script, data-processing, small-model, "
-        "mid-size-training, large-model-fine-tuning, large-model-pre-training.",
+        description="Chooses a machine that is usual for it: script, data-processing, small-model "
+        "(inference, fine-tuning), mid-size-training, large-model-fine-tuning, "
+        "large-model-pre-training; any: by what else is needed.",
         examples=["script", "small-model"],
     )
     gpu: bool | None = Field(
@@ -185,6 +188,11 @@ class JobMachine(PlanModel):
     )
 
     @property
+    def kind_of_work(self) -> Work | None:
+        """What is known of the kind of work; None for any."""
+        return WORKS.get(self.work)
+
+    @property
     def needs_gpu_itself(self) -> bool:
         """Whether a field about GPUs asks for one, whatever the kind of work."""
         asked = (self.gpu_type, self.gpu_count, self.gpu_memory_gib)
@@ -198,9 +206,10 @@ class JobMachine(PlanModel):
     @property
     def _needs(self) -> tuple[str, ...]:
         names = (
-            "work", "gpu", "gpu_type", "gpu_count", "gpu_memory_gib", "cpu_count", "memory_gib",
+            "gpu", "gpu_type", "gpu_count", "gpu_memory_gib", "cpu_count", "memory_gib",
         )  # fmt: skip
-        return tuple(name for name in names if getattr(self, name) is not None)
+        work = ("work",) if self.kind_of_work is not None else ()
+        return *work, *(name for name in names if getattr(self, name) is not None)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["WORKS", "NeedsGpu", "Work", "WorkName"]
+__all__ = ["ANY_WORK", "WORKS", "NeedsGpu", "Work", "WorkName"]
 
 WorkName = Literal[
+    "any",
     "script",
     "data-processing",
     "small-model",
@@ -21,6 +22,9 @@ WorkName = Literal[
     "large-model-fine-tuning",
     "large-model-pre-training",
 ]
+
+ANY_WORK: Final = "any"
+"""No kind in particular: only what else is said counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,4 +109,4 @@ WORKS: Final[Mapping[WorkName, Work]] = {
         gpu_memory_gib=24,
     ),
 }
-"""The kinds of work by name."""
+"""The kinds of work by name; any work is none of them."""
