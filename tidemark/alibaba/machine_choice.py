@@ -72,7 +72,7 @@ class _Needs:
         if not self.gpu and spec.is_gpu:
             return "has a GPU, which is not needed"
         if self.gpu_type is not None and not _is_of_type(spec, self.gpu_type):
-            return f"its GPU is a {spec.gpu_type or 'GPU of unknown type'}, not {self.gpu_type}"
+            return f"has a GPU of type {spec.gpu_type or 'unknown'}, not {self.gpu_type}"
         for name, wanted, found in (
             ("GPUs", self.gpu_count, spec.gpu),
             ("GiB of memory for each GPU", self.gpu_memory_gib, spec.gpu_memory),
@@ -94,14 +94,18 @@ def rank(specs: Sequence[EcsSpec], prices: Mapping[str, Price], needs: JobMachin
     RefusedError for one that is out of stock or too dear, and where nothing fits, with what is
     nearest. Both name the field.
     """
-    offers = _offers(specs, prices, needs)
+    wanted = _wanted(needs, specs)
+    offers = _offers(specs, prices, needs, wanted)
     _check_currency(offers, needs)
     fitting = sorted((one for one in offers if one.fits), key=_by_price)
-    others = sorted((one for one in offers if not one.fits), key=_by_price)
+    others = sorted(
+        (one for one in offers if not one.fits),
+        key=lambda one: (bool(wanted.lacks(one.spec)), *_by_price(one)),
+    )
     if needs.spec is not None:
-        return _named(needs.spec, specs, offers, fitting)
+        return _named(needs.spec, fitting, others)
     if not fitting:
-        raise _nothing_fits(others, specs, needs)
+        raise _nothing_fits(others, specs, wanted)
     work = needs.kind_of_work
     usual = next(
         (one for one in fitting if work and one.spec.instance_type == work.usual_spec), None
@@ -122,15 +126,10 @@ def candidates(specs: Sequence[EcsSpec], needs: JobMachine, most: int) -> list[E
 
     Raises as `rank` does for what is not on offer at all.
     """
-    if needs.spec is not None:
-        named = _of_name(needs.spec, specs)
-        like_it = _as_much_as(named)
-    else:
-        named = None
-        like_it = _needs_of(needs)
-    _check_gpu_type(needs, specs)
+    named = _of_name(needs.spec, specs) if needs.spec is not None else None
+    wanted = _wanted(needs, specs)
     usual = needs.kind_of_work.usual_spec if needs.kind_of_work else None
-    fitting = [spec for spec in specs if spec is not named and not like_it.lacks(spec)]
+    fitting = [spec for spec in specs if spec is not named and not wanted.lacks(spec)]
     fitting.sort(
         key=lambda spec: (
             spec.instance_type != usual, _available(spec, needs) is False, *_size(spec)
@@ -170,15 +169,18 @@ def machine_text(spec: EcsSpec) -> str:
     return f"{spec.instance_type} ({', '.join(parts)})" if parts else spec.instance_type
 
 
+def _wanted(needs: JobMachine, specs: Sequence[EcsSpec]) -> _Needs:
+    """What a machine has to have. Raises PlanError for what is not on offer at all."""
+    if needs.spec is not None:
+        return _as_much_as(_of_name(needs.spec, specs))
+    _check_gpu_type(needs, specs)
+    return _needs_of(needs)
+
+
 def _offers(
-    specs: Sequence[EcsSpec], prices: Mapping[str, Price], needs: JobMachine
+    specs: Sequence[EcsSpec], prices: Mapping[str, Price], needs: JobMachine, wanted: _Needs
 ) -> list[Offer]:
     """Every machine that has a price, or was asked for one."""
-    if needs.spec is not None:
-        wanted = _as_much_as(_of_name(needs.spec, specs))
-    else:
-        wanted = _needs_of(needs)
-    _check_gpu_type(needs, specs)
     found = []
     for spec in specs:
         price = prices.get(spec.instance_type)
@@ -303,30 +305,28 @@ def _type_words(name: str) -> set[str]:
     return set(re.findall(r"[a-z0-9]+", name.casefold())) - {"nvidia", "tesla"}
 
 
-def _named(
-    name: str, specs: Sequence[EcsSpec], offers: Sequence[Offer], fitting: Sequence[Offer]
-) -> Choice:
-    spec = _of_name(name, specs)
-    offer = next((one for one in offers if one.spec is spec), None)
+def _named(name: str, fitting: Sequence[Offer], others: Sequence[Offer]) -> Choice:
+    offer = next((one for one in (*fitting, *others) if one.spec.instance_type == name), None)
     if offer is None:
         raise PlanError("no price was asked for it", f"machine.spec: {name}", "Ask for its price")
-    others = [one for one in fitting if one is not offer]
-    if not offer.fits:
-        beside = _listed(others)
+    like_it = [one for one in fitting if one is not offer]
+    if offer.fits:
+        return Choice(offer, ("named by the plan",), (*like_it, *others))
+    beside = _listed(like_it)
+    if offer.available is False:
         remedy = f"In its place: {beside}; or try again later" if beside else "Try again later"
-        if offer.available is not False:
-            remedy = "Raise machine.max_price_per_hour" + (f", or take {beside}" if beside else "")
-        raise RefusedError(f"{name} {offer.why_not}", "machine.spec", remedy)
-    rest = [one for one in offers if one is not offer and one not in others]
-    return Choice(offer, ("named by the plan",), (*others, *sorted(rest, key=_by_price)))
+    else:
+        remedy = "Raise machine.max_price_per_hour" + (f", or take {beside}" if beside else "")
+    raise RefusedError(f"{name} {offer.why_not}", "machine.spec", remedy)
 
 
 def _nothing_fits(
-    others: Sequence[Offer], specs: Sequence[EcsSpec], needs: JobMachine
+    others: Sequence[Offer], specs: Sequence[EcsSpec], wanted: _Needs
 ) -> RefusedError:
-    nearest = [f"{one.spec.instance_type} {one.why_not}" for one in others]
+    nearest = [
+        f"{one.spec.instance_type} {one.why_not}" for one in others if not wanted.lacks(one.spec)
+    ]
     if not nearest:
-        wanted = _needs_of(needs)
         alike = [spec for spec in specs if spec.is_gpu == wanted.gpu]
         largest = sorted(alike, key=_size, reverse=True)
         nearest = [f"{spec.instance_type} {wanted.lacks(spec)}" for spec in largest]
