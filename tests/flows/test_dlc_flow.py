@@ -81,7 +81,9 @@ class Place:
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Place]:
     clock = ScaledClock(SPEED)
     simulator = PaiSimulator(
-        clock=clock, scenario=scenario_from_text("jobs: [{then: {running_s: 60}}]", "test")
+        clock=clock,
+        signature_clock=clock,
+        scenario=scenario_from_text("jobs: [{then: {running_s: 60}}]", "test"),
     )
     for name, value in {
         "TIDEMARK_HOME": str(tmp_path),
@@ -250,7 +252,7 @@ def test_a_cap_of_the_plan_that_is_too_low_is_refused(
 ) -> None:
     asks(answering("approve"))
     with pytest.raises((CapReached, TidemarkError)) as refused:
-        run(place, plan(cap={"amount": "0.01", "currency": "CNY"}))
+        run(place, plan(cap={"amount": 0.01, "currency": "CNY"}))
     assert "cap" in str(refused.value)
     assert place.calls("CreateJob") == []
 
