@@ -107,20 +107,36 @@ async def end_jobs(dlc: Dlc, jobs: Iterable[Job], *, clock: Clock, within_s: flo
 async def _end(dlc: Dlc, job: Job, clock: Clock, within_s: float) -> EndedJobs:
     job_id = job.job_id
     try:
-        # Lists may be old, and leave out what is needed to know the costs.
-        seen = await dlc.get_job(job_id)
+        # A list may be old, and leave out what is needed to know the costs.
+        seen = await _read(dlc, job, clock, within_s if job.is_terminal else 0.0)
         if seen.is_terminal:
             return EndedJobs({job_id: seen})
         LOG.info("stopping job %s (%s)", job_id, job.display_name)
         last = await stop_and_see(dlc, job_id, clock=clock, within_s=within_s)
-    except NotFoundError as error:
-        if error.code.startswith("InvalidAction"):
-            return EndedJobs({job_id: job}, failed={job_id: str(error)})
-        return EndedJobs({job_id: job})  # deleted, so it had ended
     except AlibabaError as error:
         return EndedJobs({job_id: job}, failed={job_id: str(error)})
     # One that was deleted meanwhile is told without its times.
     return EndedJobs({job_id: last if last.display_name else seen}, stopped=(job_id,))
+
+
+async def _read(dlc: Dlc, job: Job, clock: Clock, patience_s: float) -> Job:
+    """The job as it is now; as it was listed where it was deleted since, or where it cannot be
+    read and must be stopped all the same. Raises AlibabaError."""
+    until = clock.monotonic() + patience_s
+    while True:
+        try:
+            return await dlc.get_job(job.job_id)
+        except NotFoundError as error:
+            if error.code.startswith("InvalidAction"):
+                raise
+            return job
+        except AlibabaError as error:
+            if not job.is_terminal:
+                return job
+            if not error.retryable or clock.monotonic() >= until:
+                raise
+            LOG.warning("%s: reading it again", error)
+        await clock.sleep(_LOOK_AGAIN_S)
 
 
 def lease_cost(jobs: Mapping[str, Job], lease: Lease | None, now: datetime) -> LeaseCost:

@@ -238,7 +238,10 @@ class _Hold:
     async def renew(self) -> None:
         """See that it is held, for long enough to do one thing. Raises NotTheOwner."""
         until = instant(self.clock) + timedelta(seconds=self.times.ttl_s)
-        self.lease = await ask_ledger(self.clock, PATIENCE_S, self.ledger.renew, self.lease, until)
+        renewed = await ask_ledger(self.clock, PATIENCE_S, self.ledger.renew, self.lease, until)
+        # It is renewed no further than to the moment by which the service ends the job.
+        await ask_ledger(self.clock, PATIENCE_S, self.ledger.check, renewed)
+        self.lease = renewed
 
 
 class _FencedDlc(Dlc):

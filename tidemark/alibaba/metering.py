@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 from tidemark.alibaba.dlc_answers import Job, Pod
-from tidemark.alibaba.dlc_status import JobStatus, Phase
+from tidemark.alibaba.dlc_status import JobStatus
 from tidemark.money.amounts import cost_of
 
 __all__ = ["Metered", "metered", "workers_of"]
@@ -24,6 +24,7 @@ __all__ = ["Metered", "metered", "workers_of"]
 _WITHOUT_MACHINES = frozenset(
     (JobStatus.CREATING, JobStatus.QUEUING, JobStatus.BIDDING, "Waiting", "SubmitFailed")
 )
+_ENDS = frozenset((JobStatus.STOPPING, JobStatus.STOPPED, JobStatus.FAILED))
 _SECOND = timedelta(seconds=1)
 
 
@@ -129,14 +130,19 @@ def _stretches(job: Job, workers: int, until: datetime) -> Iterator[_Stretch]:
 
 def _prepared(job: Job) -> tuple[datetime | None, bool]:
     """When the first machine can have come, and whether the service says so; None if none has."""
+    unknown: datetime | None = None
     for period in job.status_history:
-        if period.status not in _WITHOUT_MACHINES and period.start_time:
-            never = period.status in ("Stopping", "Stopped", "Failed") and not job.pods
-            known = period.status in list(JobStatus)
-            return (None, True) if never else (period.start_time, known)
-    if job.status_history and not job.pods and job.status in _WITHOUT_MACHINES:
-        return None, True
-    if job.phase is Phase.PENDING and job.status in _WITHOUT_MACHINES and not job.pods:
+        if period.status in _WITHOUT_MACHINES:
+            unknown = None  # who waits for machines had none before
+        elif period.status in _ENDS and not job.pods and unknown is None:
+            return None, True  # it ended while it waited
+        elif period.status in list(JobStatus) and period.start_time:
+            return unknown or period.start_time, unknown is None
+        else:
+            unknown = unknown or period.start_time
+    if unknown is not None:
+        return unknown, False
+    if job.status in _WITHOUT_MACHINES and not job.pods:
         return None, True
     created = [pod.gmt_create_time for pod in _lives(job.pods) if pod.gmt_create_time]
     return min(created, default=job.gmt_submitted_time or job.gmt_create_time), False

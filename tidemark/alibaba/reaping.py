@@ -207,7 +207,7 @@ class _Pass:
             lease.lease_id,
             owner=self.owner,
             now=instant(self.clock),
-            # Long enough to stop the jobs and write it down; a pass that dies leaves it to the next.
+            # Long enough to stop and note; what a pass that dies leaves is for the next.
             until=instant(self.clock) + timedelta(seconds=self.within_s + 2 * PATIENCE_S),
         )
         if seized is None:
