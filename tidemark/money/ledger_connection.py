@@ -28,7 +28,7 @@ from sqlalchemy.pool import NullPool
 from tidemark.errors import ConfigError, LedgerAway, LedgerError
 from tidemark.plan.problems import did_you_mean
 
-__all__ = ["LedgerDatabase", "database_of"]
+__all__ = ["LedgerDatabase", "database_of", "read_only"]
 
 _WHERE = "ledger"
 _EXAMPLES = (
@@ -152,10 +152,7 @@ class LedgerDatabase:
                 "Try again in a moment; a backup or a shell may have it open",
             )  # fmt: skip
         if code in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM):
-            return LedgerError(
-                "cannot be written: the file or its folder is read-only", self.place,
-                "Make it writable for whoever runs this",
-            )  # fmt: skip
+            return read_only(self.place)
         if code in (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT):
             return LedgerError(
                 f"is no ledger, or it is damaged ({words})", self.place,
@@ -163,7 +160,9 @@ class LedgerDatabase:
             )  # fmt: skip
         if code == sqlite3.SQLITE_CANTOPEN:
             return LedgerError(
-                "cannot be opened", self.place, "See that the file and its folder can be read"
+                "cannot be opened",
+                self.place,
+                "See that it is there, and that it and its folder can be read and written",
             )
         if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR):
             return LedgerAway(
@@ -201,6 +200,14 @@ class LedgerDatabase:
         for secret in self.secrets:
             text = text.replace(secret, "***")
         return " ".join(text.split())
+
+
+def read_only(place: str) -> LedgerError:
+    """The error for a file that can be read and not written."""
+    return LedgerError(
+        "cannot be written: the file or its folder is read-only", place,
+        "Make it writable for whoever runs this",
+    )  # fmt: skip
 
 
 def database_of(url: str, *, patience_s: float) -> LedgerDatabase:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Select, insert, inspect, select, text
 
 from tidemark.errors import ForeignLedger, LedgerError
 from tidemark.money.installation import new_id
-from tidemark.money.ledger_connection import LedgerDatabase
+from tidemark.money.ledger_connection import LedgerDatabase, read_only
 from tidemark.money.ledger_schema import INSTALLATION, METADATA, REVISION, VERSION_TABLE
 
 __all__ = ["check_installation", "open_existing", "open_or_create", "upgrade"]
@@ -33,7 +33,6 @@ def open_or_create(database: LedgerDatabase, *, installation: str | None, now: d
     if database.path is not None:
         with database.errors():
             _make_file(database.path)
-        database.use_write_ahead_log()
     with database.writing() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
@@ -46,6 +45,7 @@ def open_or_create(database: LedgerDatabase, *, installation: str | None, now: d
                 insert(INSTALLATION).values(id=1, installation=found, created_at=now)
             )
     _check_whose(found, installation, database.place)
+    database.use_write_ahead_log()
     return found
 
 
@@ -111,6 +111,9 @@ def _make_file(path: Path) -> None:
     if not path.exists():
         # Whoever is first makes it; only its owner reads it.
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+    if os.access(path, os.R_OK) and not os.access(path, os.W_OK):
+        # SQLite itself would find out at the first change only.
+        raise read_only(str(path))
 
 
 def _check_file(path: Path) -> None:
