@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,10 +21,12 @@ from tasks.room import harness
 from tidemark.alibaba.job_steps import Offer
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.leased_jobs import Released
-from tidemark.history.report import five_lines, markdown
+from tidemark.errors import AlreadyThere
+from tidemark.history.report import TO_MEND, five_lines, markdown
 from tidemark.money.approval import ApprovedPlan
 from tidemark.plan.cells import cells as cells_of
 from tidemark.results.context import JobContext, RunOutcome
+from tidemark.results.layout import run_path
 from tidemark.results.rows import run_row
 from tidemark.results.store import with_reuse
 from tidemark.results.tables import Row
@@ -96,14 +99,7 @@ async def finish_job(
         ),
         cells,
     )
-    run_part = await asyncio.to_thread(room.store.put_run, row)
-    await asyncio.to_thread(
-        room.store.put_manifest,
-        run.run_id,
-        run_part=run_part,
-        cell_parts=sorted({room.store.stored(cell).cell_part for cell in cells}),
-        contents={"round": run.run_id, "plan_hash": room.plan_hash},
-    )
+    row = await asyncio.to_thread(_keep, room, row, cells)
     cells = with_reuse(row, cells)
     if not await asyncio.to_thread(send_all, room.store):
         exit_status = PARTIAL
@@ -121,6 +117,25 @@ async def finish_job(
         run=row,
         cells=tuple(cells),
     )
+
+
+def _keep(room: JobRoom, row: Row, cells: Sequence[Row]) -> Row:
+    """Write the run's row and its manifest; of a run that was cut short in between, the row that
+    is there stands."""
+    run = room.run
+    try:
+        run_part = room.store.put_run(row)
+    except AlreadyThere:
+        run_part = run_path(run.run_id, run.created_at.astimezone(UTC).date())
+        row = room.store.run_row(run_part)
+    with suppress(AlreadyThere):
+        room.store.put_manifest(
+            run.run_id,
+            run_part=run_part,
+            cell_parts=sorted({room.store.stored(cell).cell_part for cell in cells}),
+            contents={"round": run.run_id, "plan_hash": room.plan_hash},
+        )
+    return row
 
 
 def _cells(room: JobRoom) -> list[Row]:
@@ -149,7 +164,7 @@ def _notes(room: JobRoom, offer: Offer, end: JobEnd, released: Released) -> list
     if end.failure is not None:
         failure = end.failure
         notes.append(f"{failure.kind.value}: {failure.evidence} ({failure.where})")
-        notes.append(failure.advice)
+        notes.append(f"{TO_MEND}{failure.advice}")
     if released.billable_s:
         notes.append(f"{released.billable_s:.0f} machine-seconds are metered")
     if quote.price.per_hour is None:

@@ -180,6 +180,8 @@ def test_what_a_job_writes_is_in_the_store_with_its_events(place: Place) -> None
     assert "exit code 127" in text
     notes = " ".join(place.rows()[0]["notes"])
     assert "command" in notes
+    assert outcome.five_lines[0].startswith("Verdict: failed")
+    assert "nothing: the job has ended" not in outcome.five_lines[4]
     assert place.rows()[0]["metered"] >= place.bill() > 0
 
 

@@ -24,7 +24,8 @@ from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_names import job_name, job_tags
-from tidemark.alibaba.job_quote import LookUp, QuoteSettings, look_up, quote_job
+from tidemark.alibaba.job_look_up import LookUp
+from tidemark.alibaba.job_quote import QuoteSettings, look_up, quote_job
 from tidemark.alibaba.job_request import create_request
 from tidemark.alibaba.job_waiting import JobEnd, wait_for_job
 from tidemark.alibaba.leased_jobs import LeaseTimes, Released, keep_alive, release, start_job
@@ -111,7 +112,7 @@ class JobDesk:
         quote = await self._ledger(self.ledger.last_quote, run_id)
         if quote is None:
             return None
-        return Offer(LookUp.from_document(quote.details, quote.price), quote)
+        return Offer(LookUp.from_document(quote.details), quote)
 
     async def reserve(self, quote: Quote, caps: Sequence[Cap]) -> Reservation | None:
         """Set aside the quote's bound; None where there is nothing to pay by the hour.

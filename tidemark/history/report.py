@@ -33,6 +33,7 @@ from tidemark.history.quantities import count_of, number, percent, plain
 from tidemark.history.series import latest, series_of
 
 __all__ = [
+    "TO_MEND",
     "Headline",
     "Row",
     "cell_table",
@@ -44,6 +45,8 @@ __all__ = [
 ]
 
 SERIES_NAMED: Final = 3
+TO_MEND: Final = "to mend: "
+"""How a run's note begins that says what to do about a failure."""
 _MARKDOWN: Final = re.compile(r"([\\|`*\[\]~#])")
 
 
@@ -79,6 +82,8 @@ def headlines(
 ) -> tuple[Headline, Headline, Headline, Headline, Headline]:
     """The five lines with their labels apart."""
     rows = latest(cells)
+    if not rows and run.get("cells_planned") == 0:
+        return _of_command(run)
     objective = objective_of(run, rows)
     bound = error_bound(run)
     points = tuple(operating_point(series, objective, bound) for series in series_of(rows))
@@ -88,6 +93,26 @@ def headlines(
         Headline("Cost", _cost(run, points)),
         _change(rows, baseline),
         Headline("Next", next_step(run, rows, points, objective, bound)),
+    )
+
+
+def _of_command(
+    run: Row,
+) -> tuple[Headline, Headline, Headline, Headline, Headline]:
+    """The lines of a job that ran a command: it measured nothing."""
+    outcome = plain(run.get("outcome") or "unknown", 40)
+    seconds = run.get("wall_s")
+    took = f" after {seconds:.0f} s" if seconds is not None else ""
+    notes = [plain(note, 400) for note in run.get("notes") or ()]
+    mend = next((note for note in notes if note.startswith(TO_MEND)), None)
+    said = [note for note in notes if note != mend][:2]
+    tone = {"complete": "good", "failed": "bad"}.get(outcome, "attention")
+    return (
+        Headline("Verdict", "; ".join([f"{outcome}{took}", *said]), tone),
+        Headline("Best", "no operating point: the job ran a command"),
+        Headline("Cost", _cost(run, ())),
+        Headline("Change", "nothing to compare: the job ran a command"),
+        Headline("Next", mend.removeprefix(TO_MEND) if mend else "nothing: the job has ended"),
     )
 
 

@@ -104,6 +104,14 @@ class StoredResults:
         ]
         return self._read(paths, RUNS, None)
 
+    def run_row(self, run_part: str) -> Row:
+        """The row in a run's part, whether the run is complete or not. Raises StoreError."""
+        try:
+            row: Row = self._part(run_part, RUNS).to_pylist()[0]
+        except (pa.ArrowException, IndexError) as error:
+            raise StoreError("is damaged", run_part, "Copy it again") from error
+        return row
+
     def torn(self) -> tuple[Torn, ...]:
         """What is there but is no result, and why: half-written, half-copied, damaged.
 
