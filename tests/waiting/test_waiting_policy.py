@@ -99,6 +99,10 @@ def test_the_next_clock_is_told_so_that_a_look_can_come_in_time() -> None:
     assert last.due_in_s == pytest.approx(300 - 30)
     (queued,) = decided([seen(0.0, "Queuing")])
     assert queued.due_in_s == 1800.0
+    (preparing,) = decided([seen(0.0, "EnvPreparing")])
+    assert preparing.due_in_s == 3600.0
+    (running,) = decided([seen(0.0, "Running")])
+    assert running.due_in_s == 7200.0
 
 
 def test_a_pull_that_fails_and_comes_right_is_not_stopped() -> None:
@@ -170,6 +174,12 @@ def test_the_same_failure_again_and_again_is_no_progress() -> None:
     assert decided(looks("EnvPreparing", 1500, *again), patience)[-1].clock == "preparing"
 
 
+def test_a_pull_that_fails_in_other_words_each_time_is_no_progress() -> None:
+    again = [event(at_s, f"{FAILED} (try {at_s})") for at_s in range(5, 1500, 100)]
+    patience = Patience(preparing_s=600.0, image_pull_failing_s=7000.0)
+    assert decided(looks("EnvPreparing", 1500, *again), patience)[-1].clock == "preparing"
+
+
 def test_a_status_that_nobody_knows_is_waited_on_within_the_deadline() -> None:
     patience = Patience(total_s=7200.0)
     found = decided(looks("Pondering", 9000, event(5, FAILED)), patience)
@@ -186,6 +196,8 @@ def test_a_stall_is_looked_into_once_and_again_after_a_change() -> None:
 def test_a_clock_that_goes_back_does_no_harm() -> None:
     found = decided([seen(at_s, "Queuing") for at_s in (100.0, 50.0, 0.0, 1700.0)])
     assert all(one.action is not Action.STOP for one in found)
+    back = [seen(1000.0, "EnvPreparing"), seen(0.0, "Queuing"), seen(2750.0, "Queuing")]
+    assert all(one.action is not Action.STOP for one in decided(back))
 
 
 def test_where_nothing_can_be_seen_only_the_whole_is_bounded() -> None:

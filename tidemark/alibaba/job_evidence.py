@@ -150,11 +150,17 @@ class _Reader:
 
 
 def incarnations(pods: Sequence[Pod]) -> Iterator[tuple[str, Pod]]:
-    """Every pod with the key of its log, those that it replaced before it."""
+    """Every pod with the key of its log, those that it replaced before it.
+
+    A pod that was replaced is asked for by its uid: by its id alone its successor would answer.
+    """
     for pod in pods:
         for old in pod.history_pods:
             pod_id = old.pod_id or pod.pod_id
-            yield f"{pod_id}@{old.pod_uid}", old.model_copy(update={"pod_id": pod_id})
+            if old.pod_uid:
+                yield f"{pod_id}@{old.pod_uid}", old.model_copy(update={"pod_id": pod_id})
+            elif pod_id != pod.pod_id:
+                yield pod_id, old
         yield pod.pod_id, pod
 
 

@@ -21,6 +21,11 @@ LOG = logging.getLogger("tidemark.alibaba")
 # An answer this long is a reason to ask from a later moment on next time.
 _LONG_ANSWER: Final = MAX_LINES // 2
 _OVER: Final = ("Succeeded", "Failed", "Stopped")
+_SPANS_S: Final = (2.0, 10.0, 60.0, 600.0, 7200.0, 86400.0)
+_NOTICE: Final = (
+    f"[tidemark] lines may be missing here: of more than {MAX_LINES} since the last look the "
+    f"service shows the last {MAX_LINES}, and not how many there were"
+)
 
 
 @dataclass(slots=True)
@@ -48,8 +53,8 @@ class LogStream:
     replaced the old one is read to its end first. What is remembered is bounded: 2,000 hashes for
     each pod that lives.
 
-    Where more than 2,000 lines were written between two calls the older of them are lost: a line of
-    its own says so. How many cannot be known.
+    Where more than 2,000 lines were written between two calls the older of them cannot be had: a
+    line of its own says so. How many they are the service does not tell.
     """
 
     def __init__(self, dlc: Dlc, job_id: str, *, clock: Clock | None = None) -> None:
@@ -87,38 +92,33 @@ class LogStream:
 
     async def _new_of(self, pod: Pod, read: _Pod) -> list[str]:
         lines = await self._ask(pod, read.since)
-        if len(lines) < MAX_LINES and read.taken <= len(lines):
+        if read.taken <= len(lines) < MAX_LINES:
             new = lines[read.taken :]
             notice: list[str] = []
         else:
-            known = _known(read.tail, lines)
-            new = lines[known:]
-            gap = known == 0 and bool(read.tail or len(lines) >= MAX_LINES)
-            notice = [_gap()] if gap else []
+            new, notice = _after(read.tail, lines)
         read.take(new)
         if len(lines) >= _LONG_ANSWER and pod.status not in _OVER:
             new += await self._move_on(pod, read)
         return [*notice, *new]
 
     async def _move_on(self, pod: Pod, read: _Pod) -> list[str]:
-        """Have the next call ask from a later moment on; lines that came meanwhile."""
-        span_s = 60.0
-        while span_s <= 7 * 86400.0:
+        """Have the next call ask from a later moment on. Returns lines that came meanwhile."""
+        for span_s in _SPANS_S:
             since = datetime.fromtimestamp(self._clock.time() - span_s, UTC)
             if read.since is not None and since <= read.since:
                 break
             lines = await self._ask(pod, since)
+            if len(lines) >= _LONG_ANSWER:
+                break
             known = _known(read.tail, lines)
-            # Only a moment before a line that is known has every later line after it: this
-            # machine's clock may be ahead of the service's.
-            if known > 0 and len(lines) < _LONG_ANSWER:
+            # Only after a line that is known does every later line follow: the clock here may be
+            # ahead of the service's.
+            if known:
                 new = lines[known:]
                 read.take(new)
                 read.since, read.taken = since, len(lines)
                 return new
-            if len(lines) >= _LONG_ANSWER:
-                break
-            span_s *= 4
         return []
 
     async def _ask(self, pod: Pod, since: datetime | None) -> list[str]:
@@ -132,17 +132,27 @@ class LogStream:
         return list(answer.logs)
 
 
+def _after(tail: Sequence[int], lines: list[str]) -> tuple[list[str], list[str]]:
+    """The lines after those that are known, and a notice where the two do not meet."""
+    known = _known(tail, lines)
+    if known:
+        return lines[known:], []
+    if lines and _within(tail, [hash(line) for line in lines]):
+        return [], []  # the end of the log has not come yet
+    return lines, [_NOTICE] if tail or len(lines) >= MAX_LINES else []
+
+
 def _known(tail: Sequence[int], lines: Sequence[str]) -> int:
     """How many of `lines` are the last of those that were taken: as many as can be."""
     hashes = [hash(line) for line in lines]
     for count in range(min(len(tail), len(hashes)), 0, -1):
-        if hashes[:count] == tail[len(tail) - count :]:
+        if tail[-count] == hashes[0] and list(tail[-count:]) == hashes[:count]:
             return count
     return 0
 
 
-def _gap() -> str:
-    return (
-        f"[tidemark] more than {MAX_LINES} lines were written since the last look: "
-        "those before this line may be missing"
+def _within(tail: Sequence[int], hashes: list[int]) -> bool:
+    return any(
+        tail[place] == hashes[0] and list(tail[place : place + len(hashes)]) == hashes
+        for place in range(len(tail) - len(hashes) + 1)
     )

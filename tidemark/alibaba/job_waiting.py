@@ -6,7 +6,7 @@ What to do is decided in `tidemark.waiting.policy`; here it is done.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
@@ -42,8 +42,10 @@ _STAGES: Final = {
 }
 # A job that starts again has pods that need a node and an image, like one that starts.
 _PREPARING: Final = (JobStatus.ENV_PREPARING, JobStatus.SANITY_CHECKING, JobStatus.RESTARTING)
+_NOT_STARTED: Final = ("", "Pending", "Unknown")
 # Events of more pods than this are asked for of the job as a whole, with one call.
 _MOST_PODS: Final = 10
+_SHOWN: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ class _Waiting:
     asked_to_stop: AskedToStop | None
     job: Job | None = None
     events: dict[str, tuple[Event, ...]] = field(default_factory=dict)
-    unknown: set[str] = field(default_factory=set)
+    told: set[str] = field(default_factory=set)
     log: LogStream | None = None
 
     async def wait(self) -> JobEnd:
@@ -179,8 +181,8 @@ class _Waiting:
             return state, Decision(Action.WAIT, "", why, "", late.due_in_s)
         self.job = job
         stage = stage_of(job.status)
-        if stage is Stage.UNKNOWN and job.status not in self.unknown:
-            self.unknown.add(job.status)
+        if stage is Stage.UNKNOWN and job.status not in self.told:
+            self.told.add(job.status)
             LOG.warning("%s has the status %s, which is not known here", self.job_id, job.status)
         if stage in (Stage.QUEUEING, Stage.PREPARING, Stage.UNKNOWN):
             await self._read_events(job)
@@ -190,24 +192,32 @@ class _Waiting:
         )
 
     async def _read_events(self, job: Job) -> None:
-        """The events of pods that do not run yet, or of the job while there are none. What cannot
-        be read is as it was."""
-        pods = [pod for pod in job.pods if pod.pod_id and pod.status in ("", "Pending", "Unknown")]
-        wanted = [pod.pod_id for pod in pods] if 0 < len(pods) <= _MOST_PODS else [""]
-        for pod_id in wanted:
-            try:
-                found = (
-                    await self.dlc.get_pod_events(self.job_id, pod_id)
-                    if pod_id
-                    else await self.dlc.get_job_events(self.job_id)
-                )
-            except AlibabaError as error:
-                LOG.warning("events of %s could not be read: %s", pod_id or self.job_id, error)
-                continue
-            self.events[pod_id] = waiting_events(found, pod_id)
+        """The events of pods that do not run yet, or of the job where there are none or very many.
+        What cannot be read is as it was."""
+        pods = [pod.pod_id for pod in job.pods if pod.pod_id and pod.status in _NOT_STARTED]
+        some = 0 < len(pods) <= _MOST_PODS
+        told = {pod_id: await self._events_of(pod_id) for pod_id in (pods if some else [""])}
+        if some and all(events is None for events in told.values()):
+            told = {"": await self._events_of("")}
+        for pod_id, events in told.items():
+            if events is not None:
+                self.events[pod_id] = events
         for pod in job.pods:
-            if pod.status not in ("", "Pending", "Unknown"):
+            if pod.status not in _NOT_STARTED:
                 self.events.pop(pod.pod_id, None)
+
+    async def _events_of(self, pod_id: str) -> tuple[Event, ...] | None:
+        try:
+            if pod_id:
+                found = await self.dlc.get_pod_events(self.job_id, pod_id)
+            else:
+                found = await self.dlc.get_job_events(self.job_id)
+        except AlibabaError as error:
+            if error.what not in self.told:
+                self.told.add(error.what)
+                LOG.warning("events of %s cannot be read: %s", pod_id or self.job_id, error)
+            return None
+        return waiting_events(found, pod_id)
 
     async def _say(self, job: Job, decision: Decision) -> None:
         if self.tell is not None:
@@ -218,14 +228,17 @@ class _Waiting:
             self.said(pod_id, line)
 
     async def _diagnose(self, decision: Decision) -> None:
+        """Tell what is known, for whoever watches: that a command runs on is the least of it."""
+        level = logging.INFO if self.job and self.job.phase is Phase.ACTIVE else logging.WARNING
         evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
-        LOG.warning("%s: %s", self.job_id, decision.why)
+        LOG.log(level, "%s: %s", self.job_id, decision.why)
         for pod_id, events in evidence.events.items():
-            for event in events[-3:]:
-                LOG.warning("%s: event: %s", pod_id or self.job_id, event.text)
+            if pod_id or len(evidence.events) == 1:
+                for event in events[-_SHOWN:]:
+                    LOG.log(level, "%s: event: %s", pod_id or self.job_id, event.text)
         for pod_id, lines in evidence.logs.items():
-            for line in lines[-3:]:
-                LOG.warning("%s: log: %s", pod_id, line)
+            for line in lines[-_SHOWN:]:
+                LOG.log(level, "%s: log: %s", pod_id, line)
 
     async def _ended(self, decision: Decision) -> JobEnd:
         assert self.job is not None
@@ -243,11 +256,12 @@ class _Waiting:
             with suppress(AlibabaError):
                 for pod_id, line in await self.log.new_lines(ended):
                     self.said(pod_id, line)
-        if _succeeded(ended):
+        if _was(JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_RESERVING, ended, evidence.job):
             return JobEnd(ended, None, evidence, decision)
-        if ended.status in (JobStatus.FAILED,):
-            # It came to its own end before the stop reached it.
-            return JobEnd(ended, classify(ended, evidence, None), evidence, decision)
+        if _was(JobStatus.FAILED, JobStatus.FAILED_RESERVING, ended, evidence.job):
+            # It came to an end of its own before the stop reached it.
+            own = ended if ended.status == JobStatus.FAILED else evidence.job
+            return JobEnd(ended, classify(own, evidence, None), evidence, decision)
         return JobEnd(ended, classify(evidence.job, evidence, decision), evidence, decision)
 
     async def _kept(self) -> JobEvidence:
@@ -272,11 +286,10 @@ class _Waiting:
         )
 
 
-def _succeeded(job: Job) -> bool:
-    """Whether its command succeeded, also where its machines were given back early."""
-    return any(_statuses(job, JobStatus.SUCCEEDED, JobStatus.SUCCEEDED_RESERVING))
-
-
-def _statuses(job: Job, *wanted: JobStatus) -> Iterator[bool]:
-    yield job.status in wanted
-    yield from (period.status in wanted for period in job.status_history)
+def _was(end: JobStatus, held: JobStatus, *seen: Job) -> bool:
+    """Whether the command ended so, also where the machines were held on and then given back."""
+    return any(
+        status in (end, held)
+        for job in seen
+        for status in (job.status, *(period.status for period in job.status_history))
+    )
