@@ -272,8 +272,8 @@ class _Pass:
         return bool(ended.failed)
 
     async def _meter(self, lease: Lease, jobs: Mapping[str, Job]) -> None:
-        now = instant(self.clock)
-        cost = lease_cost(jobs, lease, now)
+        """Note what is certain: what goes on is metered up to when it was looked at."""
+        cost = lease_cost(jobs, lease, self.looked_at)
         await ask_ledger(
             self.clock,
             PATIENCE_S,
@@ -281,7 +281,7 @@ class _Pass:
             lease.lease_id,
             billable_s=cost.billable_s,
             amount=cost.amount,
-            at=now,
+            at=self.looked_at,
         )
 
     async def _end_run(self, run_id: str, why: str) -> None:
