@@ -14,6 +14,8 @@ import typer
 from rich.console import Console
 
 from tidemark import __version__
+from tidemark.cli.alibaba_session import Endpoint, Region, Session
+from tidemark.cli.dlc import dlc, quote
 from tidemark.cli.eas import eas
 from tidemark.cli.imports import import_command
 from tidemark.cli.pai import pai
@@ -40,7 +42,9 @@ app.add_typer(simulate, name="simulate")
 app.add_typer(stores, name="store")
 app.add_typer(pai, name="pai")
 app.add_typer(eas, name="eas")
+app.add_typer(dlc, name="dlc")
 app.command("import")(import_command)
+app.command("quote")(quote)
 
 Url = Annotated[str | None, typer.Option(help="Endpoint URL, over the one in the plan.")]
 Model = Annotated[str | None, typer.Option(help="Model name, over the one in the plan.")]
@@ -58,6 +62,16 @@ StoreUri = Annotated[
 RunId = Annotated[
     str | None,
     typer.Argument(help="Beginning of a run's id, or of its flow run's. Default: the latest."),
+]
+WaitingRun = Annotated[
+    str | None,
+    typer.Argument(
+        help="Beginning of a run's id, or of its flow run's. Default: the one that waits."
+    ),
+]
+By = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so. Default: your name.")]
+Hear = Annotated[
+    float, typer.Option("--wait", min=0, help="Seconds to wait for the run to hear of it.")
 ]
 PlanFile = Annotated[
     str,
@@ -162,11 +176,18 @@ def report(
 @app.command()
 def runs(
     store: Store = None,
+    waiting: Annotated[
+        bool, typer.Option("--waiting", help="Only runs that wait for approval, and how to answer.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List a store's runs: finished, and at work."""
+    """List a store's runs: finished, and at work; and runs of jobs that are underway."""
+    from tidemark.cli.approvals import show_waiting
     from tidemark.cli.runs import show_runs
 
+    if waiting:
+        show_waiting(as_json=as_json)
+        return
     show_runs(store or load_config(os.environ, Path.cwd()).store, as_json=as_json)
 
 
@@ -194,6 +215,72 @@ def cancel(
 
     uri = store or load_config(os.environ, Path.cwd()).store
     raise typer.Exit(cancel_run(uri, run, wait_s=wait_s))
+
+
+@app.command()
+def approve(
+    run: WaitingRun = None,
+    by: By = None,
+    wait_s: Hear = 15.0,
+) -> None:
+    """Say yes to the quote that a run waits with, up to the most that it can cost.
+
+    Exit status: 0 the run goes on, 2 there is nothing to answer, 3 the answer
+    is noted and the run has not heard of it, or its quote had expired and it
+    asks again.
+    """
+    from tidemark.cli.approvals import answer_run
+
+    raise typer.Exit(answer_run(run, "approve", by=by, wait_s=wait_s))
+
+
+@app.command()
+def reject(
+    run: WaitingRun = None,
+    *,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")],
+    by: By = None,
+    wait_s: Hear = 15.0,
+) -> None:
+    """Say no to the quote that a run waits with: the run ends, and nothing is created."""
+    from tidemark.cli.approvals import answer_run
+
+    raise typer.Exit(answer_run(run, "reject", by=by, reason=reason, wait_s=wait_s))
+
+
+@app.command()
+def ledger(
+    run: Annotated[
+        str | None, typer.Option(help="All that is noted of the run whose id begins so.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show what nights, months and persons reserved and spent, what is held, and the last runs."""
+    from tidemark.cli.ledger import show_ledger, show_noted
+
+    if run is not None:
+        show_noted(run, as_json=as_json)
+    else:
+        show_ledger(as_json=as_json)
+
+
+@app.command()
+def reap(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    region: Region = None,
+    endpoint: Endpoint = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Stop jobs of this installation that nobody looks after any more, and nothing else.
+
+    Without --region it looks where leases are open, and in the configured
+    region. Exit status: 1 if something could not be stopped or looked at, 2 if
+    the ledger is not there, empty, or another installation's: nothing is
+    touched then.
+    """
+    from tidemark.cli.reap import reap_all
+
+    raise typer.Exit(reap_all(Session(region, endpoint), dry_run=dry_run, as_json=as_json))
 
 
 @app.command()

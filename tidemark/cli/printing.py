@@ -110,7 +110,7 @@ def long_table(
     return table
 
 
-def print_facts(pairs: Mapping[str, object]) -> None:
+def print_facts(pairs: Mapping[str, object], *, err: bool = False) -> None:
     """Print labels and what is known under them: a text each, or several lines of it.
 
     Empty ones are left out. Long texts are folded between words, so that addresses stay whole.
@@ -129,7 +129,7 @@ def print_facts(pairs: Mapping[str, object]) -> None:
                 line, width - indent, break_long_words=False, break_on_hyphens=False
             )
             for fold in folds:
-                typer.echo(f"{head:<{indent}}{fold}")
+                typer.echo(f"{head:<{indent}}{fold}", err=err)
                 head = ""
 
 

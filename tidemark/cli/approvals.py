@@ -1,0 +1,257 @@
+"""Answering a quote from elsewhere: which runs wait for it, and saying yes or no to one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from tidemark.cli.ledgers import named_run, opened_ledger, user
+from tidemark.cli.printing import console, long_table, moment, print_document, say
+from tidemark.cli.quotes import print_quote
+from tidemark.cli.resuming import Resumed, resume
+from tidemark.errors import RefusedError
+from tidemark.money.amounts import sum_text
+
+if TYPE_CHECKING:
+    from tidemark.money.approval import Approval
+    from tidemark.money.ledger import Ledger, LedgerRun
+    from tidemark.money.quote import Quote
+
+__all__ = ["answer_run", "reject_waiting", "show_waiting"]
+
+FINE, FAILED, PARTIAL = 0, 1, 3
+_WAITING = "waiting"
+
+Decision = Literal["approve", "reject"]
+
+
+def answer_run(
+    wanted: str | None,
+    decision: Decision,
+    *,
+    by: str | None,
+    reason: str = "",
+    wait_s: float,
+) -> int:
+    """Note the answer to the quote of a run that waits, and let the run hear of it.
+
+    Returns the exit status: 0 once the run goes on, 3 where the answer is noted and the run has
+    not heard of it, or asks again since its quote had expired.
+    """
+    with opened_ledger() as ledger:
+        run = named_run(ledger, wanted) if wanted is not None else _the_waiting(ledger)
+        quote = _open_quote(ledger, run)
+        earlier = ledger.approval(quote.quote_id)
+        if earlier is None:
+            print_quote(quote)
+            say("")
+            answer = _answer(run, quote, decision, by or user(), "tidemark " + decision, reason)
+            kept = _keep(ledger, answer)
+        elif earlier.decision == decision:
+            # Noted before, and the run has not gone on: it may not have been told.
+            say(f"{_told(earlier)}; telling the run again")
+            kept = earlier
+        else:
+            raise _answered(run, earlier)
+        return _let_it_hear(ledger, run, quote, kept, wait_s)
+
+
+def reject_waiting(ledger: Ledger, run: LedgerRun, *, channel: str, reason: str) -> Resumed:
+    """End a run that waits for an answer, by saying no. Raises RefusedError if it has one."""
+    quote = _open_quote(ledger, run)
+    earlier = ledger.approval(quote.quote_id)
+    if earlier is not None and earlier.decision == "approve":
+        raise _answered(run, earlier)
+    answer = earlier or _keep(ledger, _answer(run, quote, "reject", user(), channel, reason))
+    return resume(run, answer)
+
+
+def _the_waiting(ledger: Ledger) -> LedgerRun:
+    waiting = ledger.runs(states=(_WAITING,))
+    if not waiting:
+        raise RefusedError(
+            "no run waits for approval", f"ledger {ledger.place}", "See what runs: tidemark runs"
+        )
+    if len(waiting) > 1:
+        ids = ", ".join(run.run_id for run in waiting)
+        raise RefusedError("several runs wait for approval", "RUN", f"Name one of {ids}")
+    return waiting[0]
+
+
+def _open_quote(ledger: Ledger, run: LedgerRun) -> Quote:
+    """The quote that a run waits with. Raises RefusedError, by what it does instead."""
+    where = f"run {run.run_id}"
+    quote = ledger.last_quote(run.run_id)
+    if run.state == _WAITING and quote is not None:
+        return quote
+    answer = None if quote is None else ledger.approval(quote.quote_id)
+    if run.ended:
+        told = "" if answer is None else f" ({_told(answer)})"
+        raise RefusedError(
+            f"is over: {run.state}{told}",
+            where,
+            f"See what came of it: tidemark status {run.run_id}",
+        )
+    if answer is not None:
+        raise _answered(run, answer)
+    raise RefusedError(
+        f"does not wait for approval: it is {run.state} ({run.line})", where,
+        f"See what it does: tidemark status {run.run_id}",
+    )  # fmt: skip
+
+
+def _answered(run: LedgerRun, answer: Approval) -> RefusedError:
+    remedy = f"To end it all the same: tidemark cancel {run.run_id}"
+    if answer.decision == "reject":
+        remedy = "Start a new run: this one ends"
+    return RefusedError(f"has its answer: {_told(answer)}", f"run {run.run_id}", remedy)
+
+
+def _told(answer: Approval) -> str:
+    word = "approved" if answer.decision == "approve" else "rejected"
+    why = f", {answer.reason}" if answer.reason else ""
+    return f"{word} by {answer.by} ({answer.channel}) {moment(answer.decided_at)}{why}"
+
+
+def _answer(
+    run: LedgerRun, quote: Quote, decision: Decision, by: str, channel: str, reason: str
+) -> Approval:
+    from tidemark.money.approval import Approval, approve
+
+    now = datetime.now(UTC)
+    answer = Approval(
+        approval_id=f"{quote.quote_id}-answer",
+        run_id=run.run_id,
+        quote_id=quote.quote_id,
+        plan_hash=quote.plan_hash,
+        decision=decision,
+        up_to=quote.bound,
+        currency=quote.currency,
+        by=by,
+        channel=channel,
+        decided_at=now,
+        reason=reason,
+    )
+    if decision == "approve" and not quote.expired(now):
+        approve(quote, answer, plan_hash=run.plan_hash, now=lambda: now)  # refused here, if at all
+    return answer
+
+
+def _keep(ledger: Ledger, answer: Approval) -> Approval:
+    kept = ledger.keep_approval(answer)
+    if (kept.by, kept.channel, kept.decided_at) != (answer.by, answer.channel, answer.decided_at):
+        raise _answered(ledger.run(answer.run_id), kept)
+    return kept
+
+
+def _let_it_hear(
+    ledger: Ledger, run: LedgerRun, quote: Quote, answer: Approval, wait_s: float
+) -> int:
+    resumed = resume(run, answer)
+    after = _seen_to_go_on(ledger, run, quote, wait_s)
+    expired = answer.decision == "approve" and quote.expired(answer.decided_at)
+    if expired:
+        say(f"the quote held until {moment(quote.expires_at)} only: a yes to it starts nothing")
+        say(f"the run reads the price again, and asks again: tidemark approve {run.run_id}")
+        return PARTIAL
+    say(_told(answer))
+    if after is not None:
+        say(f"run {after.run_id} goes on: {after.line}")
+        return FINE
+    for line in _not_seen(run, resumed, wait_s):
+        say(line)
+    return FINE if resumed.how == "resumed" else PARTIAL
+
+
+def _seen_to_go_on(
+    ledger: Ledger,
+    run: LedgerRun,
+    quote: Quote,
+    wait_s: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> LedgerRun | None:
+    """The run once it does something else than waiting with this quote; None if it does not."""
+    begin = clock()
+    while True:
+        after = ledger.run(run.run_id)
+        latest = ledger.last_quote(run.run_id)
+        if after.state != _WAITING or (latest is not None and latest.quote_id != quote.quote_id):
+            return after
+        if clock() - begin >= wait_s:
+            return None
+        sleep(0.5)
+
+
+def _not_seen(run: LedgerRun, resumed: Resumed, wait_s: float) -> list[str]:
+    follow = f"follow it: tidemark status {run.run_id}"
+    if resumed.how == "resumed":
+        return [f"Prefect has resumed run {run.run_id}; it goes on when a worker takes it", follow]
+    noted = f"the answer is noted; the run has not taken it up within {wait_s:.0f} s"
+    if resumed.how == "elsewhere":
+        beside = f" ({resumed.why})" if resumed.why else ""
+        return [
+            f"{noted}{beside}",
+            "if it waits at a terminal it does in a moment; one that was closed there never will",
+            follow,
+        ]
+    return [
+        f"{noted}: {resumed.why}",
+        "a run that is suspended there finds the answer as soon as it is resumed, which the same",
+        "command does once Prefect can be reached; one at a terminal finds it by itself",
+        follow,
+    ]
+
+
+def show_waiting(*, as_json: bool) -> None:
+    """Print the runs that wait for an answer, the longest waiting first, and how to give it."""
+    with opened_ledger() as ledger:
+        waiting = [
+            (run, ledger.last_quote(run.run_id))
+            for run in sorted(ledger.runs(states=(_WAITING,)), key=lambda run: run.updated_at)
+        ]
+    if as_json:
+        print_document([_waiting_document(run, quote) for run, quote in waiting])
+        return
+    if not waiting:
+        say("no run waits for approval", err=True)
+        return
+    rows = [
+        (
+            run.run_id,
+            moment(run.updated_at),
+            run.requested_by or "-",
+            _most(quote),
+            "-" if quote is None else moment(quote.expires_at),
+        )
+        for run, quote in waiting
+    ]
+    headings = ("run", "since", "asked by", "at most", "price holds until")
+    console().print(long_table(headings, rows, folded=("asked by",), right=("at most",)))
+    for run, _ in waiting:
+        say(f"tidemark approve {run.run_id}")
+    say("or: tidemark reject RUN --reason WHY")
+
+
+def _most(quote: Quote | None) -> str:
+    if quote is None or quote.bound is None or quote.currency is None:
+        return "not priced"
+    return sum_text(quote.bound, quote.currency)
+
+
+def _waiting_document(run: LedgerRun, quote: Quote | None) -> dict[str, Any]:
+    return {
+        "run_id": run.run_id,
+        "flow_run_id": run.flow_run_id,
+        "name": run.name,
+        "since": run.updated_at,
+        "asked_by": run.requested_by,
+        "bound": None if quote is None else quote.bound,
+        "currency": None if quote is None else quote.currency,
+        "expires_at": None if quote is None else quote.expires_at,
+        "quote_id": None if quote is None else quote.quote_id,
+        "plan_hash": run.plan_hash,
+        "approve": f"tidemark approve {run.run_id}",
+    }

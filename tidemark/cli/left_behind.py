@@ -1,0 +1,51 @@
+"""What a run leaves behind when its command is ended at once, and how it is given back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tidemark.cli.ledgers import ledger_if_any
+from tidemark.cli.printing import moment
+from tidemark.errors import TidemarkError
+from tidemark.money.amounts import sum_text
+
+if TYPE_CHECKING:
+    from tidemark.money.ledger import Lease
+
+__all__ = ["left_behind"]
+
+
+def left_behind(beginning: str) -> list[str]:
+    """Sentences about what of a run is still billed, by when it is ended, and what to do now."""
+    try:
+        with ledger_if_any() as ledger:
+            if ledger is None:
+                return ["what is still billed is not known; look: tidemark reap --dry-run"]
+            run = ledger.run(beginning)
+            leases = ledger.leases(run_id=run.run_id, unreleased=True)
+    except TidemarkError as error:
+        return [f"what is still billed is not known: {error}"]
+    if not leases:
+        return [f"nothing of run {run.run_id} is billed"]
+    return [f"run {run.run_id} is not watched any more", *_leases(leases)]
+
+
+def _leases(leases: Sequence[Lease]) -> list[str]:
+    lines = []
+    for lease in leases:
+        if lease.resource_id is None:
+            lines.append(f"{lease.lease_id} may have been created in {lease.region} just now")
+        else:
+            price = ""
+            if lease.price_per_hour is not None and lease.currency is not None:
+                price = f", {sum_text(lease.price_per_hour, lease.currency)} an hour"
+            lines.append(f"job {lease.resource_id} in {lease.region} is still billed{price}")
+            lines.append(
+                f"stop it now: tidemark pai stop {lease.resource_id} --region {lease.region}"
+            )
+        lines.append(
+            f"its lease ends {moment(lease.expires_at)}; from then on `tidemark reap` stops it, "
+            f"and the service itself by {moment(lease.not_after)}"
+        )
+    return lines
