@@ -22,10 +22,11 @@ from tidemark.errors import PlanError
 from tidemark.plan.job import JobPlan
 from tidemark.plan.job_container import Mount, library_name
 from tidemark.plan.job_sweep import SECRET_FILE_REMEDY, secret_trouble
-from tidemark.plan.load import dump_plan
+from tidemark.plan.load import dump_plan, load_plan
 from tidemark.plan.secrets import KINDS, SecretRef
 from tidemark.plan.store_parameters import PARAMETERS, find_parameter
 from tidemark.plan.sweep import SweepPlan
+from tidemark.plan.yaml_text import MAX_CHARACTERS
 
 __all__ = ["CREDENTIALS_URI", "ENDED", "create_request", "sweep_command"]
 
@@ -135,9 +136,9 @@ def sweep_command(plan: SweepPlan, *, store_uri: str, round: str) -> str:
     Installs the load engine first. The plan's text comes by a quoted here-document, so that nothing
     in it is read by the shell. The last line printed is `ENDED` and the sweep's exit status. A
     sweep that is partial (3) or inconclusive (4) is no failure of the job: it exits with 0. SIGTERM
-    is passed on. Raises PlanError for a plan too long to be handed over so.
+    is passed on. Raises PlanError for a plan that cannot be handed over so.
     """
-    text = dump_plan(plan)
+    text = _text_of(plan)
     end = f"TIDEMARK_PLAN_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     engine = plan.engine.name
     script = _SCRIPT.format(
@@ -148,11 +149,28 @@ def sweep_command(plan: SweepPlan, *, store_uri: str, round: str) -> str:
         ended=ENDED,
     )
     if len(script.encode()) > _LONGEST_COMMAND_BYTES:
-        raise PlanError(
-            f"is longer than a job's command may be, {_LONGEST_COMMAND_BYTES} bytes", "sweep",
-            "Measure fewer scenarios in one job, or shorten request",
-        )  # fmt: skip
+        raise _too_long()
     return script
+
+
+def _text_of(plan: SweepPlan) -> str:
+    """A plan as text that is read back as the same plan, which is seen before anything is paid."""
+    text = dump_plan(plan)
+    if len(text) > MAX_CHARACTERS:
+        raise _too_long()
+    if load_plan(text) != plan:
+        raise PlanError(
+            "holds a character that is lost when the plan is written down", "sweep",
+            "Remove invisible characters from its texts",
+        )  # fmt: skip
+    return text
+
+
+def _too_long() -> PlanError:
+    return PlanError(
+        "is too long to be handed to a job by its command", "sweep",
+        "Shorten what is long in it: request, headers, labels",
+    )  # fmt: skip
 
 
 def _roles(plan: JobPlan, found: LookUp) -> list[JobSpec]:
