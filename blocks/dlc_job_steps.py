@@ -11,7 +11,7 @@ import secrets as random_source
 import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -317,6 +317,9 @@ class JobSteps:
     def _result(
         self, job: Job, outcome: str, failure: Failure | None, released: Released
     ) -> DlcJobResult:
+        if failure is not None:
+            # Its evidence may be a line of the job's log.
+            failure = replace(failure, evidence=self._redactor.text(failure.evidence))
         last = next((one for one in released.jobs if one.job_id == job.job_id), job)
         return DlcJobResult(
             run_id=released.run_id,
