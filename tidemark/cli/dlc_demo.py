@@ -54,10 +54,9 @@ sweep:
     model: {model}
   task: text-to-text
   scenarios: ["D(64,24)"]
-  concurrency: [1, 4, 8]
+  concurrency: [2, 4, 8]
   limits: {{max_time_s: 5, stall_timeout_s: 20}}
   warmup: {{requests: 2, concurrency: 2}}
-  slo: {{ttft_s: 0.3, tpot_s: 0.03}}
   tokenizer: {tokenizer}
 machine: {{work: data-processing}}
 image: localhost/tidemark:{version}
@@ -101,10 +100,13 @@ def run_demo(directory: Path) -> int:
             ),
             "utf-8",
         )
-        _say(console, f"1. A simulated account of PAI answers at {account}, and a simulated LLM "
-             f"endpoint at {ready['url']}. Nothing leaves this machine, nothing is billed.")  # fmt: skip
-        _say(console, f"2. The plan of a job is {plan}: genai-bench measures the endpoint from "
-             f"inside the job. It is quoted now, and approved up to {UP_TO}.")  # fmt: skip
+        _say(
+            console,
+            f"1. A simulated account of PAI answers at {account}, and a simulated LLM endpoint at "
+            f"{ready['url']}. Nothing leaves this machine, nothing is billed.\n"
+            f"2. The plan of a job is {plan}: genai-bench measures the endpoint from inside the "
+            f"job. It is quoted now, and approved up to {UP_TO}.",
+        )
         report = directory / "report.html"
         status = run_job(
             read_job_plan(str(plan)),
@@ -115,11 +117,13 @@ def run_demo(directory: Path) -> int:
             html=report,
             as_json=False,
         )
-        _say(console, "\n3. What the ledger has noted of it (tidemark ledger --run RUN):")
+        _say(console, "\n3. What the ledger has noted of it (tidemark ledger --run RUN):\n")
         left = _settled(console, account)
-    _say(console, f"\nThe plan is {plan}, the report {report}, the ledger "
-         f"{directory / 'ledger.db'}.\nRead the results with pandas: "
-         f"pandas.read_parquet({str(results / 'cells')!r})")  # fmt: skip
+    _say(
+        console,
+        f"\nThe plan is {plan},\nthe report {report},\nthe ledger {directory / 'ledger.db'}.\n"
+        f"Read the results with pandas: pandas.read_parquet({str(results / 'cells')!r})",
+    )
     return FAILED if left else status
 
 
@@ -132,10 +136,13 @@ def _settled(console: Console, account: str) -> bool:
     show_noted(run.run_id, as_json=False)
     bill = _bill(account)
     ours = "nothing" if taken.currency is None else sum_text(taken.metered, taken.currency)
-    _say(console, f"\n4. We metered {ours}; the account's own bill says {bill['total']} "
-         f"{bill['currency']} for {float(bill['billable_seconds']):.0f} s of machines.")  # fmt: skip
     left = [*bill["still_billed"], *(lease.lease_id for lease in open_leases)]
-    _say(console, f"   Still running in the account: {', '.join(left) or 'nothing'}.")
+    _say(
+        console,
+        f"\n4. Metered by us: {ours}. Billed by the simulated account: {bill['total']} "
+        f"{bill['currency']} for {float(bill['billable_seconds']):.0f} s of machines.\n"
+        f"   Still running there: {', '.join(left) or 'nothing'}.",
+    )
     return bool(left)
 
 

@@ -158,9 +158,9 @@ def _job_lines(console: Console) -> Iterator[None]:
     lines = _JobLines(console)
 
     def passes(record: logging.LogRecord) -> bool:
-        return record.levelno >= shown_from
+        return record.name != runs.name or record.levelno >= shown_from
 
-    others = list(logging.getLogger("prefect").handlers)
+    others = {each for name in ("", "prefect") for each in logging.getLogger(name).handlers}
     for handler in others:
         handler.addFilter(passes)
     runs.setLevel(min(shown_from, logging.INFO))

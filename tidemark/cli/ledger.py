@@ -161,9 +161,8 @@ def _quoted(quote: Quote, answer: Approval | None) -> Iterator[tuple[datetime, s
     if quote.bound is not None and quote.currency is not None:
         most = sum_text(quote.bound, quote.currency)
         sums = f"{_amount(quote.expected, quote.currency)} expected, {most} at most"
-    until = f"holds until {moment(quote.expires_at)}"
-    yield quote.quoted_at, f"quote {quote.quote_id}: {quote.workers} × {quote.machine}, {until}"
-    yield quote.quoted_at, f"  {sums}"
+    yield quote.quoted_at, f"quote {quote.quote_id}: {quote.workers} × {quote.machine}"
+    yield quote.quoted_at, f"  {sums}, until {moment(quote.expires_at)}"
     if answer is not None:
         word = "approved" if answer.decision == "approve" else "rejected"
         rule = f", rule {answer.rule}" if answer.rule else ""
@@ -172,7 +171,8 @@ def _quoted(quote: Quote, answer: Approval | None) -> Iterator[tuple[datetime, s
 
 
 def _leased(lease: Lease) -> Iterator[tuple[datetime, str]]:
-    yield lease.intended_at, f"lease {lease.lease_id} in {lease.region}, {_created(lease)}"
+    yield lease.intended_at, f"lease {lease.lease_id}"
+    yield lease.intended_at, f"  {_created(lease)} in {lease.region}"
     if lease.metered_at is not None:
         cost = _amount(lease.metered, lease.currency)
         text = f"metered {span(lease.billable_s)} of machines: {cost}"

@@ -21,6 +21,7 @@ from tidemark.errors import PlanError
 from tidemark.inputs import check_inputs
 from tidemark.plan.advice import check_runnable
 from tidemark.plan.cells import cells, chosen
+from tidemark.plan.job import JobPlan
 from tidemark.plan.load import load_document
 from tidemark.plan.manifest import PlanDocument
 from tidemark.plan.secrets import lend
@@ -134,9 +135,22 @@ def _of_run(run_id: str, store: str | None) -> PlanDocument:
     if len(found) > 1 and run_id not in found:
         raise PlanError("several runs begin so", run_id, f"Choose one: {', '.join(sorted(found))}")
     if found:
-        plan = SweepPlan.model_validate_json(found.get(run_id) or next(iter(found.values())))
+        plan = _sweep_of(found.get(run_id) or next(iter(found.values())), run_id)
         return PlanDocument(plan=plan, store_uri=uri, warnings=warnings(plan))
     raise PlanError("no such run in the store", f"{run_id} in {uri}", "See its runs: tidemark runs")
+
+
+def _sweep_of(text: str, run_id: str) -> SweepPlan:
+    """The sweep of a run's plan: its own, or the one that its job ran."""
+    try:
+        return SweepPlan.model_validate_json(text)
+    except ValidationError:
+        sweep = JobPlan.model_validate_json(text).sweep
+    if sweep is None:
+        raise PlanError(
+            "ran a command in a job, and no sweep", run_id, f"tidemark dlc run run:{run_id}"
+        )
+    return sweep
 
 
 def show_plan(read: PlanDocument, store: str | None, *, as_json: bool) -> None:

@@ -6,14 +6,25 @@ import json
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from tidemark.cli.job_runs import (
+    cancel_job_run,
+    find_job_run,
+    job_run_document,
+    job_run_line,
+    live_job_runs,
+    show_job_run,
+)
 from tidemark.cli.stores import opened
 from tidemark.errors import ConfigError, RefusedError, StoreError
 from tidemark.results.lease import LIFETIME_S, LiveRun, ask_to_stop, live_runs
 from tidemark.results.store import Store
+
+if TYPE_CHECKING:
+    from tidemark.money.ledger import LedgerRun
 
 __all__ = ["cancel_run", "finished_document", "finished_runs", "show_runs", "show_status"]
 
@@ -22,15 +33,21 @@ AT_WORK = ("running", "stopping")
 
 
 def show_runs(uri: str, *, as_json: bool) -> None:
-    """List the runs of a store: those that are finished, the latest last, then those at work."""
+    """List the runs of a store: those that are finished, the latest last, then those at work; and
+    the runs of jobs that the ledger knows, and that are not over."""
     store = opened(uri)
     finished = finished_runs(store)
     live = live_runs(store.files)
+    jobs = live_job_runs()
     if as_json:
-        documents = [*map(finished_document, finished), *map(_live_document, live)]
+        documents = [
+            *map(finished_document, finished),
+            *map(_live_document, live),
+            *({**job_run_document(run), "unattended": not attended} for run, attended in jobs),
+        ]
         typer.echo(json.dumps(documents, indent=2, default=str))
         return
-    if not finished and not live:
+    if not finished and not live and not jobs:
         raise _no_such_run(None, uri)
     for row in finished:
         _say(
@@ -42,14 +59,20 @@ def show_runs(uri: str, *, as_json: bool) -> None:
             f"{run.run_id}  {_state(run):<12} {_line(run)}  round {run.owner['round']}  "
             f"{run.owner.get('plan_name') or ''}".rstrip()
         )
+    for job, attended in jobs:
+        _say(job_run_line(job, attended=attended))
 
 
 def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
     """Say what a run does or came to; by default the one at work, or else the latest.
 
-    Returns the exit status of a finished run, 0 for one at work, 1 for one that died.
+    Of the run of a job, the ledger tells. Returns the exit status of a finished run, 0 for one at
+    work, 1 for one that died.
     """
     _demand_name(wanted)
+    job = _job_meant(wanted)
+    if job is not None:
+        return show_job_run(job.run_id, as_json=as_json)
     store = opened(uri)
     finished = [row for row in finished_runs(store) if _is_named(row, wanted)]
     named = [run for run in live_runs(store.files) if _named(run, wanted)]
@@ -105,6 +128,9 @@ def cancel_run(
 ) -> int:
     """Ask a run at work to stop, and wait until it has; 1 when it had not within `wait_s`."""
     _demand_name(wanted)
+    job = find_job_run(wanted)
+    if job is not None:
+        return cancel_job_run(job.run_id, wait_s=wait_s)
     store = opened(uri)
     live = live_runs(store.files)
     named = [run for run in live if _named(run, wanted)]
@@ -132,6 +158,13 @@ def cancel_run(
     _say("it has stopped; its finished cells are kept")
     _say(f"go on: tidemark sweep PLAN --round {run.owner['round']} --store {uri}")
     return 0
+
+
+def _job_meant(wanted: str | None) -> LedgerRun | None:
+    """The run of a job that is named; if none is, the newest that somebody looks after."""
+    if wanted is not None:
+        return find_job_run(wanted)
+    return next((run for run, attended in reversed(live_job_runs()) if attended), None)
 
 
 def finished_runs(store: Store) -> list[dict[str, Any]]:
