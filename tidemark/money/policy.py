@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from functools import cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -41,16 +41,23 @@ _NOON = timedelta(hours=12)
 _HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-4]):([0-5][0-9])")
 
 
-def _no_truth(value: Any) -> Any:
-    if isinstance(value, bool):
-        raise refusal("is not a number", "Write an amount of money, such as 20")
-    return value
+def _number(value: Any) -> Any:
+    known = isinstance(value, int | float | str | Decimal) and not isinstance(value, bool)
+    try:
+        amount = Decimal(str(value) if known else "none")
+    except InvalidOperation:
+        raise refusal("is not a number", "Write an amount of money, such as 20") from None
+    if amount.is_finite() and abs(amount) <= 10**9 and amount != round(amount, LEDGER_PLACES):
+        raise refusal(
+            f"has more than {LEDGER_PLACES} digits after the point", "Round it to fewer digits"
+        )
+    return amount
 
 
 Amount = Annotated[
     Decimal,
-    BeforeValidator(_no_truth),
-    Field(gt=0, le=10**9, decimal_places=LEDGER_PLACES),
+    BeforeValidator(_number),
+    Field(gt=0, le=10**9),
     # A form asks for a number, and not whether it is to be a number or text.
     WithJsonSchema({"type": "number", "exclusiveMinimum": 0, "maximum": 10**9}),
 ]
