@@ -15,7 +15,7 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-stores lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-dlc bench-stores lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -31,6 +31,7 @@ help:
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
 	@echo "make bench-pai   the PAI client beside the official SDK; watching 1 to 1000 jobs (ten minutes)"
+	@echo "make bench-dlc   what a job's run adds to the job, for 1 to 500 runs at once (thirty minutes)"
 	@echo "make bench-stores  10,000 cells on every kind of store, before and after compaction (hours; goes on)"
 	@echo "make lock        renew the pinned versions"
 
@@ -47,6 +48,7 @@ $(VENV)/ready: pyproject.toml requirements/bootstrap.txt requirements/project.tx
 
 demo: setup
 	$(BIN)/tidemark demo --directory demo
+	$(BIN)/tidemark dlc demo --directory demo-dlc
 
 demo-real: setup .venv-llama/ready
 	$(BIN)/python $(LOCAL)/demo.py llama --server-python .venv-llama/bin/python --directory demo-real
@@ -78,6 +80,9 @@ bench-verify: setup
 
 bench-pai: $(VENV)/contract
 	$(BIN)/python benchmarks/pai_client.py
+
+bench-dlc: $(VENV)/ready
+	$(BIN)/python benchmarks/dlc_overhead.py
 
 bench-stores: $(VENV)/stores
 	$(BIN)/python benchmarks/stores.py
@@ -155,4 +160,4 @@ lock: $(VENV)/ready
 
 clean:
 	rm -rf $(AZURITE)/node_modules
-	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-real demo-vllm drill e2e .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) .venv-llama .venv-vllm demo demo-dlc demo-real demo-vllm drill drill-dlc e2e .mypy_cache .ruff_cache .import_linter_cache
