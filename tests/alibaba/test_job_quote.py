@@ -171,6 +171,14 @@ async def test_a_command_without_an_expectation_counts_all_the_time_it_may_run()
     assert any("expected_s" in note for note in quote.notes)
 
 
+async def test_more_than_the_limits_allow_is_never_expected() -> None:
+    quote = await quote_of(cloud(), limits={"total_s": 600}, expected_s=590)
+    assert quote.expected_s == quote.bound_s == 600
+    assert "together that is longer than the limits allow, 600 s" in quote.notes
+    assert "together" not in "".join((await quote_of(cloud(), expected_s=590)).notes)
+    assert "together" not in "".join((await quote_of(cloud())).notes)
+
+
 @pytest.mark.parametrize(
     ("limits", "bound_s"),
     [

@@ -117,6 +117,8 @@ def test_a_choice_says_why_and_what_else_there_is() -> None:
     assert names[:3] == [
         "ecs.gn7i-c8g1.2xlarge", "ecs.gn7e-c16g1.4xlarge", "ecs.gn6i-c24g1.12xlarge",
     ]  # fmt: skip
+    # What has all but a price is nearer than what has no GPU.
+    assert names[3] == "ml.plain"
     assert len(names) == len(SPECS) - 1
     lacking = {one.spec.instance_type: one.why_not for one in choice.alternatives if not one.fits}
     assert lacking["ml.plain"] == "has no price: only PAI rents it out"
@@ -150,6 +152,12 @@ def test_what_was_not_priced_is_told() -> None:
         ({"spec": "ecs.gn7i-c8g1.2xlarg"}, "machine.spec", "not offered", "ecs.gn7i-c8g1.2xlarge?"),
         ({"spec": "zzz"}, "machine.spec", "zzz is not offered", "tidemark pai specs"),
         ({"gpu_type": "A1O"}, "machine.gpu_type", "type A1O", "Did you mean NVIDIA A10?"),
+        (
+            {"gpu_type": "A100-40G"},
+            "machine.gpu_type",
+            "type A100-40G",
+            "Did you mean NVIDIA A100?",
+        ),
         ({"gpu_type": "H800-X"}, "machine.gpu_type", "type H800-X", "There are: GU30, NVIDIA A10"),
         (
             {"max_price_per_hour": {"amount": 3, "currency": "USD"}},

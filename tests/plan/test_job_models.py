@@ -13,7 +13,7 @@ from prefect.utilities.schema_tools.validation import is_valid
 from pydantic import BaseModel, ValidationError
 
 from tidemark.plan.base import PlanModel
-from tidemark.plan.job import JobPlan, job_warnings
+from tidemark.plan.job import JobPlan, Sum, job_warnings
 from tidemark.plan.job_load import dump_job_plan, load_job_plan
 from tidemark.plan.job_work import ANY_WORK, WORKS, WorkName
 from tidemark.plan.sweep import SweepPlan, plan_hash
@@ -189,6 +189,17 @@ def test_an_amount_is_what_was_written(written: float, exact: str) -> None:
     assert str(cap) == f"{exact} CNY"
     again = load_job_plan(dump_job_plan(make_job(cap={"amount": written}))).cap
     assert again == cap
+
+
+def test_one_amount_has_one_spelling() -> None:
+    sums = [Sum(amount=Decimal(text)) for text in ("12.50", "12.5", "1.25E+1")]
+    assert {str(one) for one in sums} == {"12.5 CNY"}
+
+
+def test_a_form_that_leaves_the_kind_of_work_empty_means_any() -> None:
+    assert make_job(machine={"work": None}).machine.work == ANY_WORK
+    assert make_job(machine={}).machine.is_open
+    assert not make_job(machine={"work": "script"}).machine.is_open
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, 0, -1, 1e10, 0.00001, "12", True])

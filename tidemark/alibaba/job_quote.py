@@ -72,6 +72,8 @@ def quote_job(
     # The service counts whole minutes, and rounds up.
     bound_s = max(plan.limits.total_s, 60.0 * plan.limits.running_minutes)
     expected_s, assumed = _expected(plan)
+    if plan.expected_s is not None and expected_s > bound_s:
+        assumed += (f"together that is longer than the limits allow, {bound_s:g} s",)
     quote = Quote(
         quote_id=f"{run_id}-q{number}",
         run_id=run_id,
