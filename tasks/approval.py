@@ -111,6 +111,9 @@ async def _answer(room: JobRoom, quote: Quote) -> Approval:
             "Give the deployment a SpendingPolicy block as its policy",
         )
     ask = ASK.get()
+    if ask is not None or deployment.id:
+        sum_ = f" of up to {quote.bound} {quote.currency}" if quote.bound is not None else ""
+        await room.say("waiting", f"Waiting for approval{sum_}")
     if ask is not None:
         reply = await ask(room, quote, why)
         # Somebody may have answered elsewhere meanwhile: the first answer stands.
@@ -121,7 +124,6 @@ async def _answer(room: JobRoom, quote: Quote) -> Approval:
             f"run {room.run.run_id}",
             "Start it by `tidemark dlc run`, from a deployment, or give a SpendingPolicy",
         )
-    await room.say("waiting", f"Waiting for approval of up to {quote.bound} {quote.currency}")
     # Nothing is held from here on: the process ends, and another one begins with the answer.
     decision = await asuspend_flow_run(
         wait_for_input=CostDecision.with_initial_data(description=shown(room, quote, why)),

@@ -56,7 +56,7 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
                 logger().info("job %s was stopped", job_id)
         else:
             await asyncio.to_thread(ledger.settle, run.run_id)
-        if run.state not in ENDED:
+        if not run.ended:
             ended = "cancelled" if state.is_cancelled() else "failed"
             await asyncio.to_thread(
                 ledger.say, run.run_id, state=ended, line=state.message or state.name or ended
@@ -66,6 +66,3 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
         logger().error("what the run holds could not be released: %s", error)
     finally:
         ledger.close()
-
-
-ENDED = ("finished", "rejected", "cancelled", "failed")
