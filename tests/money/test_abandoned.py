@@ -28,7 +28,7 @@ def test_what_nobody_works_on_is_ended_and_its_money_is_free(left: Ledger, clock
     ended = left.run("run-1")
     assert (ended.state, ended.exit_status) == ("failed", 1)
     assert "Creating the job" in ended.line
-    left.begin_run(run("run-2"))
+    left.begin_run(run("run-2", updated_at=clock.now))
     left.reserve("run-2", Decimal(12), "CNY", (night_cap("12"),))
     assert close_abandoned(left, clock.now) == []
 
