@@ -20,6 +20,7 @@ from tidemark.alibaba.job_quote import (
     quote_job,
 )
 from tidemark.errors import CapReached, LedgerError, PlanError, RefusedError
+from tidemark.money.approval import Approval, approve
 from tidemark.money.quote import Quote
 from tidemark.plan.job import JobPlan, plan_hash
 from tidemark.simulator.pai.ecs import EcsPrices, PriceScript
@@ -59,6 +60,21 @@ def quoted(plan: JobPlan, found: LookUp, now: datetime = NOW, **settings: float)
 async def quote_of(here: Cloud, **given: Any) -> Quote:
     plan = job(**given)
     return quoted(plan, await look_up(here.account, plan, clock=here.clock))
+
+
+def yes_to(quote: Quote) -> Approval:
+    return Approval(
+        approval_id="a1",
+        run_id=quote.run_id,
+        quote_id=quote.quote_id,
+        plan_hash=quote.plan_hash,
+        decision="approve",
+        up_to=Decimal(99),
+        currency="CNY",
+        by="someone",
+        channel="terminal",
+        decided_at=quote.quoted_at,
+    )
 
 
 def script(here: Cloud, *scripts: PriceScript) -> None:
@@ -264,6 +280,8 @@ async def test_a_price_that_ecs_does_not_give_is_none_with_the_reason() -> None:
     quote = await quote_of(here, machine={"spec": A10})
     assert quote.bound is None
     assert "ECS did not say it" in str(quote.price.reason)
+    with pytest.raises(RefusedError):
+        approve(quote, yes_to(quote), plan_hash=quote.plan_hash, now=lambda: NOW)
     with pytest.raises(CapReached, match="no price that could be held against the cap") as caught:
         await quote_of(here, machine={"spec": A10}, cap={"amount": 99})
     assert caught.value.where == "cap"

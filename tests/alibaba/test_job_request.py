@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -431,10 +432,15 @@ def test_a_job_that_is_stopped_lets_the_sweep_end_with_what_it_has(bench: Path, 
         env=given,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
-    (bench / "waiting").read_text()  # until it is written
-    running.send_signal(signal.SIGTERM)
-    printed, _ = running.communicate(timeout=30)
+    try:
+        (bench / "waiting").read_text()  # until it is written
+        running.send_signal(signal.SIGTERM)
+        printed, _ = running.communicate(timeout=30)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(running.pid, signal.SIGKILL)
     assert running.returncode == 0
     assert printed.splitlines()[-1] == f"{ENDED} 3"
     assert (bench / "asked").read_text().endswith("heard\n")
