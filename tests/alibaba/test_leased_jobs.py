@@ -153,8 +153,11 @@ async def test_a_job_that_was_created_and_not_noted_is_adopted(here: Office) -> 
 
 async def test_an_owner_that_was_overtaken_creates_nothing(here: Office) -> None:
     here.begin()
-    # Its look at the list takes longer than its lease lasts.
-    here.cloud.play("calls: [{when: {action: ListJobs, nth: 1}, then: {slow_s: 25}}]")
+    # Its look at the list takes longer than its lease lasts, and shows nothing in the end.
+    here.cloud.play("""
+        calls: [{when: {action: ListJobs, count: 3}, then: {slow_s: 45}}]
+        jobs: [{then: {visible_after_s: 400}}]
+    """)
     short = here.lease(expires_at=here.now() + timedelta(seconds=10))
     slow = asyncio.create_task(here.start(lease=short))
     await here.clock.sleep(12)

@@ -108,6 +108,7 @@ async def start_job(
     except LedgerAway as error:
         # The job is there, and is found by its name: to lose it now would cost more.
         LOG.error("%s was started, and its id is not noted: %s", job_id, error)
+        held = fenced.hold.lease
     return held, adopted
 
 
@@ -116,8 +117,9 @@ async def keep_alive(
 ) -> None:
     """Renew a lease again and again until cancelled.
 
-    A ledger that is away is asked again, also past the lease's end: the job goes on, and nobody
-    can take it while nobody reaches the ledger. Raises NotTheOwner when somebody else has it.
+    A ledger that cannot be used is asked again, also past the lease's end: the job goes on, and
+    nobody can take it while nobody reaches the ledger. Raises NotTheOwner when somebody else has
+    it, or it was released.
     """
     times = times or LeaseTimes()
     while True:
@@ -125,7 +127,9 @@ async def keep_alive(
         until = instant(clock) + timedelta(seconds=times.ttl_s)
         try:
             lease = await asyncio.to_thread(ledger.renew, lease, until)
-        except LedgerAway as error:
+        except NotTheOwner:
+            raise
+        except LedgerError as error:
             LOG.warning("the lease %s is not renewed: %s", lease.lease_id, error)
 
 
