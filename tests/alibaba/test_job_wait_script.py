@@ -99,5 +99,5 @@ def test_times_that_cannot_be_are_refused_before_anything_is_asked(
     simulator: PaiSimulator, name: str, seconds: float
 ) -> None:
     with pytest.raises(ConfigError, match=name):
-        wait_job_complete("dlc1", **{name: seconds})
+        wait_job_complete("dlc1", **{name: seconds})  # type: ignore[arg-type]
     assert simulator.requests() == []

@@ -54,7 +54,8 @@ class LogStream:
     each pod that lives.
 
     Where more than 2,000 lines were written between two calls the older of them cannot be had: a
-    line of its own says so. How many they are the service does not tell.
+    line of its own says so. How many they are the service does not tell. Of lines that only repeat
+    each other, more than 1,000 within two seconds may be counted short.
     """
 
     def __init__(self, dlc: Dlc, job_id: str, *, clock: Clock | None = None) -> None:
@@ -72,10 +73,11 @@ class LogStream:
         """
         seen = job or await self._dlc.get_job(self._job_id)
         found: list[tuple[str, str]] = []
+        unread: set[str] = set()
         for key, pod in incarnations(seen.pods):
             # By its uid: a pod keeps its id when it is replaced.
             name = pod.pod_uid or key
-            if name in self._closed:
+            if name in self._closed or pod.pod_id in unread:
                 continue
             try:
                 lines = await self._new_of(pod, self._pods.setdefault(name, _Pod()))
@@ -83,6 +85,7 @@ class LogStream:
                 continue
             except AlibabaError as error:
                 LOG.warning("the log of %s could not be read: %s", pod.pod_id, error)
+                unread.add(pod.pod_id)  # its successor's lines come after its own
                 continue
             found += [(pod.pod_id, line) for line in lines]
             if key != pod.pod_id:
