@@ -1,4 +1,5 @@
-"""PAI's services on a port of this machine, by a clock that stands until it is advanced."""
+"""PAI's services on a port of this machine, by a clock that stands until it is advanced, or that
+runs fast."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ from tidemark.alibaba.eas import Eas
 from tidemark.alibaba.eas_requests import BenchmarkBody
 from tidemark.clock import Clock, SystemClock
 from tidemark.simulator.authorization import SimulatorAuthorization
-from tidemark.simulator.clock import VirtualClock
+from tidemark.simulator.clock import ScaledClock, VirtualClock
 from tidemark.simulator.pai.app import PaiSimulator
 from tidemark.simulator.pai.scenario import scenario_from_text
 
@@ -38,7 +39,7 @@ class Served:
     def __init__(
         self,
         simulator: PaiSimulator,
-        clock: VirtualClock,
+        clock: VirtualClock | ScaledClock,
         url: str = "",
         callers: Clock | None = None,
     ) -> None:
@@ -124,9 +125,11 @@ def jumping(scenario: str) -> Served:
 
 
 @contextmanager
-def serving(scenario: str = "{}", **more: Any) -> Iterator[Served]:
+def serving(
+    scenario: str = "{}", *, clock: VirtualClock | ScaledClock | None = None, **more: Any
+) -> Iterator[Served]:
     """Serve a new cloud from a thread, and end it with the block."""
-    clock = VirtualClock(start_s=time.time())
+    clock = clock or VirtualClock(start_s=time.time())
     simulator = PaiSimulator(
         clock=clock,
         signature_clock=SystemClock(),

@@ -45,7 +45,8 @@ def show_ledger(*, as_json: bool) -> None:
             }
         )
         return
-    say(f"ledger {place} of installation {summary.installation}")
+    say(f"ledger {place}")
+    say(f"of installation {summary.installation}")
     _print_totals(summary)
     _print_leases(summary.open_leases)
     _print_runs(runs)
