@@ -81,7 +81,9 @@ def test_a_quote_holds_until_it_expires() -> None:
     assert asked.expired(asked.expires_at + timedelta(seconds=1))
 
 
-@pytest.mark.parametrize("of", [quote(notes=("a", "好")), quote(mode="quota", price=price(None))])
+@pytest.mark.parametrize(
+    "of", [quote(notes=("a", "好"), details={"a": [1]}), quote(mode="quota", price=price(None))]
+)
 def test_a_quote_survives_being_written_as_json(of: Quote) -> None:
     assert Quote.from_document(json.loads(json.dumps(of.document(), allow_nan=False))) == of
 

@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 
 from tidemark.clock import Clock
-from tidemark.config import Config
 from tidemark.money.installation import FILE, read_or_make
 from tidemark.money.ledger import Ledger
 
-__all__ = ["open_ledger"]
+__all__ = ["Configured", "open_ledger"]
 
 
-def open_ledger(config: Config, clock: Clock, *, create: bool) -> Ledger:
+class Configured(Protocol):
+    """What of the configuration says where the ledger is, and whose: `tidemark.config.Config`."""
+
+    @property
+    def home(self) -> Path:
+        """The folder that keeps the id of this installation."""
+        ...
+
+    @property
+    def installation(self) -> str | None:
+        """The id, where it is configured."""
+        ...
+
+    @property
+    def ledger(self) -> str:
+        """The URL of the ledger."""
+        ...
+
+
+def open_ledger(config: Configured, clock: Clock, *, create: bool) -> Ledger:
     """Open the configured ledger as this installation.
 
     With `create` a missing ledger and a missing id are made; without, nothing is written. Raises
