@@ -471,6 +471,13 @@ def test_any_plan_survives_the_shell(bench: Path, request: dict[str, str], place
     assert told == f"sweep - --store s3://b/{place} --round r1"
 
 
+def test_a_plan_that_would_change_on_its_way_is_refused() -> None:
+    plan = plan_of(request={"metadata": {"text": "a\x85b"}})
+    with pytest.raises(PlanError, match="a character that is lost") as caught:
+        sweep_command(plan, store_uri="s3://b/p", round="r1")
+    assert caught.value.where == "sweep"
+
+
 @pytest.mark.parametrize(
     ("character", "count"),
     [
