@@ -164,6 +164,14 @@ async def test_pods_that_name_the_failure_themselves_are_believed_without_events
     assert any("events" in one for one in made.last.evidence.missing)
 
 
+async def test_events_of_the_job_stand_in_for_those_of_its_pods() -> None:
+    made = await wait("""
+        calls: [{when: {action: GetPodEvents}, then: {error: {status: 403, code: NoPermission}}}]
+        jobs: [{then: {image_pull: {fails_after_s: 10}}}]
+    """)
+    assert made.last.decision.clock == "image pull"
+
+
 async def test_no_machine_for_half_an_hour_ends_it() -> None:
     made = await wait("jobs: [{then: {stock_out: {}}}]")
     assert made.last.decision.clock == "queue"
