@@ -95,18 +95,6 @@ async def test_a_saved_uri_is_asked_whatever_the_environment_says(tmp_path: Path
     ("fields", "where"),
     [
         ({"profile": "nobody-has-it"}, "profile: ALIBABA_CLOUD_PROFILE"),
-        # The cluster's provider and token are as the pod's environment has them.
-        (
-            {"oidc_role_arn": "acs:ram::1:role/bench"},
-            "oidc_role_arn",
-        ),
-        (
-            {
-                "oidc_role_arn": "acs:ram::1:role/bench",
-                "oidc_provider_arn": "acs:ram::1:oidc-provider/cluster",
-            },
-            "oidc_role_arn",
-        ),
         ({"machine_role": "no role"}, "machine_role: "),
         ({"credentials_uri": "ftp://canary"}, "credentials_uri: ALIBABA_CLOUD_CREDENTIALS_URI"),
     ],
@@ -122,6 +110,15 @@ async def test_a_way_that_leads_nowhere_is_named(
     assert caught.value.where is not None
     assert caught.value.where.startswith(f"Alibaba Cloud Credentials: {where}")
     assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("provider", [None, "acs:ram::1:oidc-provider/cluster"])
+async def test_a_role_that_its_pod_says_nothing_about_is_never_replaced_by_other_credentials(
+    provider: str | None, tmp_path: Path
+) -> None:
+    fields = {"oidc_role_arn": "acs:ram::1:role/bench", "oidc_provider_arn": provider}
+    with pytest.raises(CredentialError, match="TOKEN_FILE, which the environment lacks"):
+        await key_of(fields, profiles(tmp_path))
 
 
 async def test_a_pods_environment_completes_its_role(tmp_path: Path) -> None:
