@@ -305,6 +305,10 @@ def test_mistakes_in_the_url_are_told_apart_from_what_passes(
     wrong = refusal(server.url(database, "locked:wrong-password-77"))
     assert not isinstance(wrong, LedgerAway)
     assert "authentication failed" in str(wrong)
+    # A password in the place of a name, which the server repeats.
+    assert 'role "***" does not exist' in str(
+        refusal(server.url(database, f"{PASSWORD}:{PASSWORD}"))
+    )
     begun(opened(server.url(database, f"locked:{PASSWORD}")), "run-1")
     assert PASSWORD not in repr(opened(server.url(database, f"locked:{PASSWORD}")))
     reader = refusal(server.url(database, "reader"))
