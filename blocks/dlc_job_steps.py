@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import getpass
-import gzip
-import json
 import os
 import secrets as random_source
 import socket
@@ -31,7 +29,7 @@ from tidemark.alibaba.leased_jobs import Released
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.clock import Clock
 from tidemark.config import Config, load_config, read_text
-from tidemark.errors import AlreadyThere, LedgerAway, NotTheOwner, RefusedError, StoreError
+from tidemark.errors import LedgerAway, NotTheOwner, RefusedError, StoreError
 from tidemark.money.amounts import sum_text
 from tidemark.money.approval import Approval, ApprovedPlan, approve
 from tidemark.money.ledger import Ledger, LedgerRun
@@ -40,6 +38,7 @@ from tidemark.money.policy import Cap, caps_of, judge, month_of, night_of
 from tidemark.money.quote import Quote
 from tidemark.plan.job import JobPlan, plan_hash
 from tidemark.plan.secrets import lend
+from tidemark.results.job_files import evidence_name, put_job_file
 from tidemark.results.options import references, resolved
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store, open_store
@@ -290,12 +289,11 @@ class JobSteps:
 
     async def _keep(self, run_id: str, evidence: JobEvidence) -> None:
         """Logs, events and the job's own answer, in the store before anything is stopped."""
-        document = json.dumps(self._redactor.tree(evidence.document()), indent=2, sort_keys=True)
-        kept = f"raw/jobs/{run_id}/{self._now():%Y%m%dT%H%M%SZ}.json.gz"
-        packed = gzip.compress(document.encode(), mtime=0)
+        name = evidence_name(self._now())
         try:
-            with suppress(AlreadyThere):
-                await asyncio.to_thread(self._store.files.create, kept, packed)
+            kept = await asyncio.to_thread(
+                put_job_file, self._store, run_id, name, evidence.document()
+            )
         except StoreError as error:
             self._log.warning("the evidence is not in the store: %s", error)
             return
