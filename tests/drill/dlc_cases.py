@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
 import os
 import random
 import shutil
@@ -15,10 +14,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
+from multiprocessing import forkserver, get_context
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import certifi
 import uvicorn
 from dlc_points import Fault, Point
 from dlc_process import Task, play
@@ -310,6 +311,9 @@ def _template(folder: Path) -> Path:
         "TIDEMARK_INSTALLATION": INSTALLATION,
     }
     (making / "home").mkdir(parents=True)
+    first = Path(certifi.where()).read_text("utf-8").partition("-----BEGIN")[2]
+    text = "-----BEGIN" + first.partition("-----END CERTIFICATE-----")[0]
+    (folder / "authority.pem").write_text(f"{text}-----END CERTIFICATE-----\n", "utf-8")
     from tidemark.money.installation import FILE
 
     (making / "home" / FILE).write_text(INSTALLATION + "\n", "utf-8")
@@ -331,19 +335,32 @@ async def drilled(folder: Path, *, at_once: int = 2) -> AsyncIterator[Range]:
         "DO_NOT_TRACK": "1",
     }
     environ.pop("PREFECT_API_URL", None)
+    # Nothing here is encrypted, and each client reads all authorities of a file anew.
+    authority = folder / "authority.pem"
+    environ |= {"SSL_CERT_FILE": str(authority), "PREFECT_API_SSL_CERT_FILE": str(authority)}
     server = TemporaryServer.start(environ)
     roads: asyncio.Queue[tuple[Road, str]] = asyncio.Queue()
     serving = []
     try:
         await asyncio.to_thread(server.wait)
         here = str(Path(__file__).parent)
+        before = dict(os.environ)
         os.environ |= {
-            **{name: value for name, value in environ.items() if name.startswith("PREFECT")},
+            **{
+                name: value
+                for name, value in environ.items()
+                if name.startswith(("PREFECT", "SSL"))
+            },
             "PREFECT_API_URL": server.url,
             "PYTHONPATH": os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])]),
         }
-        processes = multiprocessing.get_context("forkserver")
-        processes.set_forkserver_preload(["dlc_process"])
+        processes = get_context("forkserver")
+        processes.set_forkserver_preload(["dlc_preloaded"])
+        # It starts with the first process, and has the environment of that moment.
+        forkserver.ensure_running()
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ |= before
         for _ in range(at_once):
             road = Road()
             listener = socket.create_server(("127.0.0.1", 0))
@@ -361,6 +378,7 @@ async def drilled(folder: Path, *, at_once: int = 2) -> AsyncIterator[Range]:
         for each in serving:
             each.should_exit = True
         await asyncio.gather(*(each.task for each in serving if each.task))
+        forkserver._forkserver._stop()  # type: ignore[attr-defined]
         server.stop()
 
 

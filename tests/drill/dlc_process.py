@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import sys
+import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -98,7 +99,7 @@ def play(task: Task) -> None:
     except BaseException:
         traceback.print_exc()
         status = 1
-    sys.stdout.flush()
+    print(f"--- {task.role} took {time.process_time():.2f} s of the processor", flush=True)
     sys.stderr.flush()
     os._exit(status)
 
