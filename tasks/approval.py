@@ -68,12 +68,13 @@ async def confirm(room: JobRoom, offer: Offer) -> tuple[Offer, ApprovedPlan | Ap
     A quote that has expired before the answer came is asked again, with fresh prices. Raises
     RefusedError where nobody can be asked, and for an answer that does not fit.
     """
+    # A run that was suspended has its answer with Prefect, whenever it came.
+    asked = room.run.state == "waiting"
     while True:
         quote = offer.quote
         answer = await asyncio.to_thread(room.ledger.approval, quote.quote_id)
-        # A run that was suspended has its answer with Prefect, whenever it came.
-        if answer is None and (room.run.state == "waiting" or not quote.expired(room.now())):
-            answer = await _answer(room, quote)
+        if answer is None and (asked or not quote.expired(room.now())):
+            answer = await _answer(room, quote, asked=asked)
         if answer is not None and answer.decision == "reject":
             return offer, answer
         if answer is not None and not quote.expired(answer.decided_at):
@@ -82,11 +83,13 @@ async def confirm(room: JobRoom, offer: Offer) -> tuple[Offer, ApprovedPlan | Ap
             return offer, leave
         logger().info("the quote held until %s: asking again", quote.expires_at)
         offer = await quote_run(room)
+        asked = False
 
 
-async def _answer(room: JobRoom, quote: Quote) -> Approval:
+async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
     why = ""
-    if room.rules is not None:
+    # What a person was asked is answered by nobody else: the policy may be another one by now.
+    if room.rules is not None and not asked:
         spent = await asyncio.to_thread(
             room.ledger.spent,
             night=room.run.night,

@@ -12,7 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import FlowRun
 
 from blocks import PaiWorkspace
-from tasks.job_room import CLOCK, TRANSPORT, JobRoom
+from tasks.job_room import CLOCK, OWNERS, TRANSPORT, JobRoom
 from tasks.log import logger
 from tidemark.alibaba.leased_jobs import Released, release
 from tidemark.clock import SystemClock
@@ -50,7 +50,13 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
             account = workspace.account(config, clock=clock, transport=TRANSPORT.get())
             async with account:
                 released = await release(
-                    ledger, account, run.run_id, clock=clock, why=f"the run is {state.name}"
+                    ledger,
+                    account,
+                    run.run_id,
+                    clock=clock,
+                    why=f"the run is {state.name}",
+                    # In another process there is none: what was cancelled or has crashed is over.
+                    owner=OWNERS.get(str(flow_run.id)),
                 )
             for job_id in released.stopped:
                 logger().info("job %s was stopped", job_id)

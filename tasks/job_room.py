@@ -40,7 +40,7 @@ from tidemark.results.options import references
 from tidemark.results.redact import Redactor
 from tidemark.results.store import Store
 
-__all__ = ["CLOCK", "TRANSPORT", "JobRoom", "automatic", "open_job_room"]
+__all__ = ["CLOCK", "OWNERS", "TRANSPORT", "JobRoom", "automatic", "open_job_room"]
 
 CLOCK: ContextVar[Clock | None] = ContextVar("tidemark_clock", default=None)
 """The clock of everything that waits or tells the time; this machine's where none is set."""
@@ -49,6 +49,9 @@ TRANSPORT: ContextVar[httpx.AsyncBaseTransport | None] = ContextVar(
     "tidemark_transport", default=None
 )
 """What carries calls to Alibaba Cloud; the network where none is set."""
+
+OWNERS: dict[str, str] = {}
+"""By flow run, as whom this process owns its leases: a hook in it releases no others."""
 
 # Triggers behind which nobody sits who could be asked.
 _AUTOMATIC = ("schedule", "event")
@@ -139,6 +142,8 @@ async def open_job_room(
                     f"run {run.run_id}",
                     "Start a new run for the changed plan: it gets a quote of its own",
                 )
+            owner = f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}"
+            OWNERS[run.flow_run_id or run.run_id] = owner
             yield JobRoom(
                 plan=plan,
                 plan_hash=digest,
@@ -155,7 +160,7 @@ async def open_job_room(
                 clock=clock,
                 redactor=redactor,
                 stop=STOP.get() or Stop(),
-                owner=f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}",
+                owner=owner,
                 progress=RunProgress(clock.monotonic, artifact="job-progress"),
             )
     finally:

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gzip
-import json
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
-from tasks.job_evidence import evidence_folder
 from tasks.job_room import JobRoom
 from tasks.log import logger
 from tidemark.alibaba.dlc import Dlc
@@ -17,11 +14,11 @@ from tidemark.alibaba.errors import AlibabaError
 from tidemark.alibaba.job_metrics import Usage, usage
 from tidemark.errors import AlreadyThere, StoreError
 from tidemark.results.context import TimelinePoint
+from tidemark.results.job_files import put_job_file
+from tidemark.results.redact import Json
 from tidemark.results.tables import Row
 
 __all__ = ["keep_usage"]
-
-SOURCE = "GetJobMetrics"
 
 
 async def keep_usage(room: JobRoom, job: Job, cells: Sequence[Row]) -> None:
@@ -41,15 +38,14 @@ async def keep_usage(room: JobRoom, job: Job, cells: Sequence[Row]) -> None:
     try:
         await asyncio.to_thread(_keep, room, job, cells, found)
     except AlreadyThere:
-        logger().info("the use of the machine is kept already")
+        logger().info("the use of the machine is beside the cells already")
     except StoreError as error:
         logger().warning("the use of the machine is not kept: %s", error)
 
 
 def _keep(room: JobRoom, job: Job, cells: Sequence[Row], found: Sequence[Usage]) -> None:
-    document = json.dumps([each.document() for each in found])
-    path = f"{evidence_folder(room.run.run_id)}/usage-{job.job_id}.json.gz"
-    room.store.files.create(path, gzip.compress(document.encode(), mtime=0))
+    document: list[Json] = [each.document() for each in found]
+    put_job_file(room.store, room.run.run_id, f"usage-{job.job_id}", document)
     for row in cells:
         points = [*_beside(row, found)]
         if points and row["reused_from"] is None:
@@ -62,7 +58,7 @@ def _beside(row: Row, found: Sequence[Usage]) -> list[TimelinePoint]:
         return []
     return [
         TimelinePoint(
-            source=SOURCE,
+            source=each.source,
             series=f"{each.series} {each.pod_id}",
             unit=each.unit,
             at_s=(each.at - begin).total_seconds(),

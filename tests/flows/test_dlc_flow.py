@@ -29,6 +29,7 @@ from tidemark.money.opening import open_ledger
 from tidemark.money.quote import Quote
 from tidemark.plan.job import JobPlan
 from tidemark.results.store import open_store
+from tidemark.results.verify import verify
 from tidemark.simulator.clock import ScaledClock
 from tidemark.simulator.pai.app import PaiSimulator
 from tidemark.simulator.pai.scenario import scenario_from_text
@@ -173,8 +174,10 @@ def test_what_a_job_writes_is_in_the_store_with_its_events(place: Place) -> None
     place.play("jobs: [{then: {running_s: 60, logs: ['one', 'two'], exit_code: 127}}]")
     outcome = run(place, plan(), policy=policy())
     assert (outcome.outcome, outcome.exit_status) == ("failed", 1)
-    folder = place.home / "results/raw/jobs" / outcome.run_id
-    kept = [json.loads(gzip.decompress(path.read_bytes())) for path in folder.glob("2*.json.gz")]
+    folder = place.home / "results/jobs" / outcome.run_id
+    kept = [
+        json.loads(gzip.decompress(path.read_bytes())) for path in folder.glob("evidence-*.json.gz")
+    ]
     text = json.dumps(kept)
     assert "two" in text
     assert "exit code 127" in text
@@ -183,6 +186,7 @@ def test_what_a_job_writes_is_in_the_store_with_its_events(place: Place) -> None
     assert outcome.five_lines[0].startswith("Verdict: failed")
     assert "nothing: the job has ended" not in outcome.five_lines[4]
     assert place.rows()[0]["metered"] >= place.bill() > 0
+    assert verify(lambda: open_store(place.store), {}, jobs=1).findings == ()
 
 
 def test_an_image_that_cannot_be_pulled_is_stopped_after_its_evidence_was_kept(

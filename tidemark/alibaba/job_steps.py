@@ -23,8 +23,8 @@ from tidemark.alibaba.account import Account
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.job_evidence import JobEvidence
-from tidemark.alibaba.job_names import job_name, job_tags
 from tidemark.alibaba.job_look_up import LookUp
+from tidemark.alibaba.job_names import job_name, job_tags
 from tidemark.alibaba.job_quote import QuoteSettings, look_up, quote_job
 from tidemark.alibaba.job_request import create_request
 from tidemark.alibaba.job_waiting import JobEnd, wait_for_job
@@ -176,6 +176,7 @@ class JobDesk:
             authorization=approved,
             clock=self.clock,
             lend=where.lend,
+            times=self.times,
         )
         return Started(lease, adopted.job, adopted.created, adopted.stopped, adopted.left_running)
 
@@ -235,8 +236,13 @@ class JobDesk:
             await asyncio.gather(waiting, renewing, return_exceptions=True)
 
     async def finish(self, run_id: str, *, why: str) -> Released:
-        """Stop whatever of the run is still there, settle what it cost, give its leases back."""
-        return await release(self.ledger, self.account, run_id, clock=self.clock, why=why)
+        """Stop whatever of the run is still there, settle what it cost, give its leases back.
+
+        What another process has taken over is left to it.
+        """
+        return await release(
+            self.ledger, self.account, run_id, clock=self.clock, why=why, owner=self.owner
+        )
 
     async def _meter(self, lease: Lease, job: Job, quote: Quote) -> None:
         so_far = metered(

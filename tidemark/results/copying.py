@@ -35,7 +35,9 @@ __all__ = ["Copied", "copy_store"]
 _AT_ONCE: Final = 4
 """So many files are copied at the same time, and are in memory."""
 
-_LISTED: Final = ("manifests", "runs", "cells", "timeline", "requests", GENERATIONS, "raw")
+_LISTED: Final = (
+    "manifests", "runs", "cells", "timeline", "requests", GENERATIONS, "raw", "jobs",
+)  # fmt: skip
 """In the order opposite to that of writing: what belongs to anything found is found too."""
 
 
@@ -103,7 +105,8 @@ class _Copying:
         own, large = self._parts()
         raw = [path for path in self._found["raw"] if path.count("/") >= 3]
         records = [path for path in raw if posixpath.basename(path) == ATTEMPT_FILE]
-        others = [path for path in raw if posixpath.basename(path) != ATTEMPT_FILE]
+        jobs = [path for path in self._found["jobs"] if path.count("/") == 2]
+        others = [*jobs, *(path for path in raw if posixpath.basename(path) != ATTEMPT_FILE)]
         evidence = [path for path in own if not path.startswith("cells/")]
         cells = [path for path in own if path.startswith("cells/")]
         generations = []
@@ -120,7 +123,7 @@ class _Copying:
         for path in generations:  # one after another: each goes on from the one before
             self._copy(self._allowed([path], self._held_back_generation, total), total)
         self._copy(self._allowed(manifests, self._held_back_manifest, total), total)
-        known = {*own, *large, *raw, *runs, *manifests, *self._found[GENERATIONS]}
+        known = {*own, *large, *raw, *jobs, *runs, *manifests, *self._found[GENERATIONS]}
         strange = {path for paths in self._found.values() for path in paths} - known
         return Copied(
             *self._uris,

@@ -44,7 +44,7 @@ _logger = logging.getLogger(__name__)
 
 _LABEL: Final = "store.json"
 
-_ORDER: Final = ("raw", "requests", "timeline", "cells", "runs", "manifests")
+_ORDER: Final = ("jobs", "raw", "requests", "timeline", "cells", "runs", "manifests")
 """What waits, in the order in which it is written and sent. Anything else never waits."""
 
 

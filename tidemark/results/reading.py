@@ -75,6 +75,11 @@ class StoredResults:
         """The files below the root, and those that wait to be sent there."""
         return self._files
 
+    @property
+    def redactor(self) -> Redactor:
+        """What takes secrets out of all that is written there."""
+        return self._redactor
+
     def cells(self, where: pc.Expression | None = None) -> pa.Table:
         """The rows of all complete cells, in the order of their paths; `CELLS` as schema.
 
