@@ -24,7 +24,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -152,45 +151,32 @@ async def _flow(plan: Any, workspace: Any, policy: Any) -> None:
 async def _steps(plan: Any, workspace: Any, policy: Any) -> None:
     """The same steps without Prefect and without a store: over when the ledger says so."""
     from tasks.job_room import TRANSPORT
-    from tidemark.alibaba.job_steps import JobDesk, Where
+    from tidemark.alibaba.job_steps import JobDesk, Where, new_run, owner_name
     from tidemark.clock import SystemClock
     from tidemark.config import load_config
-    from tidemark.money.approval import Approval, approve
-    from tidemark.money.ledger import LedgerRun
+    from tidemark.money.approval import approve
     from tidemark.money.opening import open_ledger
-    from tidemark.money.policy import caps_of, month_of, night_of
-    from tidemark.plan.sweep import plan_hash
 
     config, clock, rules = load_config(os.environ, Path.cwd()), SystemClock(), policy.rules()
-    now, digest, run_id = datetime.now(UTC), plan_hash(plan), f"bench-{uuid.uuid4().hex[:8]}"
     ledger = await asyncio.to_thread(open_ledger, config, clock, create=True)
-    run = LedgerRun(
-        run_id=run_id, flow_run_id=None, kind="dlc-benchmark", name=None, plan_hash=digest,
-        plan={}, requested_by="benchmark", trigger="manual", trigger_ref=None,
-        night=night_of(now, rules.timezone), month=month_of(now, rules.timezone),
-        state="quoting", line="", created_at=now, updated_at=now,
+    begun = new_run(
+        plan, now=datetime.now(UTC), rules=rules, region=config.region, workspace_block=None,
+        trigger="manual",
     )  # fmt: skip
-    run = await asyncio.to_thread(ledger.begin_run, run)
+    run = await asyncio.to_thread(ledger.begin_run, begun)
     async with workspace.account(config, clock=clock, transport=TRANSPORT.get()) as account:
-        desk = JobDesk(ledger, account, clock, owner=run_id)
-        offer = await desk.quote(plan, run, digest)
+        desk = JobDesk(ledger, account, clock, owner_name())
+        offer = await desk.quote(plan, run)
         quote = offer.quote
-        answer = Approval(
-            approval_id=f"{quote.quote_id}-answer", run_id=run_id, quote_id=quote.quote_id,
-            plan_hash=digest, decision="approve", up_to=quote.bound, currency=quote.currency,
-            by="benchmark", channel="policy benchmark", decided_at=datetime.now(UTC),
-        )  # fmt: skip
-        answer = await asyncio.to_thread(ledger.keep_approval, answer)
-        leave = approve(quote, answer, plan_hash=digest, now=lambda: datetime.now(UTC))
-        caps = caps_of(
-            rules, run_id=run_id, night=run.night, month=run.month, person="benchmark",
-            plan_cap=None, approved=(quote.bound, quote.currency),
-        )  # fmt: skip
-        await desk.reserve(quote, caps)
+        answer = await desk.note_answer(
+            quote, "approve", by="benchmark", channel="policy benchmark"
+        )
+        leave = approve(quote, answer, plan_hash=run.plan_hash, now=lambda: datetime.now(UTC))
+        await desk.reserve(plan, run, quote, leave, rules)
         started = await desk.start(plan, run, offer, leave, Where("268"))
         await desk.watch(started, plan, quote)
-        await desk.finish(run_id, why="the job has ended")
-    OVER[run_id] = time.time()
+        await desk.finish(run.run_id, why="the job has ended")
+    OVER[run.run_id] = time.time()
     ledger.close()
 
 

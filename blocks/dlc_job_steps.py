@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import secrets as random_source
-import socket
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,7 +19,7 @@ from blocks.result_store import ResultStore
 from blocks.spending_policy import SpendingPolicy
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.job_evidence import JobEvidence
-from tidemark.alibaba.job_steps import JobDesk, Started, Where
+from tidemark.alibaba.job_steps import JobDesk, Started, Where, new_run, owner_name
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.leased_jobs import Released
 from tidemark.alibaba.workspaces import workspace_choice
@@ -31,10 +27,9 @@ from tidemark.clock import Clock
 from tidemark.config import Config, load_config, read_text
 from tidemark.errors import LedgerAway, NotTheOwner, RefusedError, StoreError
 from tidemark.money.amounts import sum_text
-from tidemark.money.approval import Approval, ApprovedPlan, approve
+from tidemark.money.approval import ApprovedPlan, approve
 from tidemark.money.ledger import Ledger, LedgerRun
 from tidemark.money.opening import open_ledger
-from tidemark.money.policy import Cap, caps_of, judge, month_of, night_of
 from tidemark.money.quote import Quote
 from tidemark.plan.job import JobPlan, plan_hash
 from tidemark.plan.secrets import lend
@@ -144,9 +139,17 @@ class JobSteps:
                 environ=order.environ,
             )
             async with account:
-                run = await asyncio.to_thread(ledger.begin_run, self._run(account.region))
-                owner = f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}"
-                desk = JobDesk(ledger, account, self._clock, owner)
+                begun = new_run(
+                    self._plan,
+                    now=self._now(),
+                    rules=self._rules,
+                    region=account.region,
+                    workspace_block=order.workspace._block_document_name,
+                    trigger="block",
+                    trigger_ref=order.name or None,
+                )
+                run = await asyncio.to_thread(ledger.begin_run, begun)
+                desk = JobDesk(ledger, account, self._clock, owner_name())
                 return await self._take_steps(desk, run, started)
         finally:
             ledger.close()
@@ -157,9 +160,9 @@ class JobSteps:
         ledger, run_id = desk.ledger, run.run_id
         job: Started | None = None
         try:
-            offer = await desk.quote(self._plan, run, self._plan_hash)
-            approved = await self._approved(ledger, run, offer.quote)
-            await desk.reserve(offer.quote, self._caps(run, approved))
+            offer = await desk.quote(self._plan, run)
+            approved = await self._approved(desk, run, offer.quote)
+            await desk.reserve(self._plan, run, offer.quote, approved, self._rules)
             await self._say(ledger, run_id, "starting", "Creating the job")
             choice = workspace_choice(desk.account)
             where = Where(
@@ -200,35 +203,20 @@ class JobSteps:
         await self._over(ledger, run_id, state, line, outcome, exit_status)
         return self._result(end.job, outcome, end.failure, released)
 
-    async def _approved(self, ledger: Ledger, run: LedgerRun, quote: Quote) -> ApprovedPlan:
+    async def _approved(self, desk: JobDesk, run: LedgerRun, quote: Quote) -> ApprovedPlan:
         name = f"policy {self._order.policy.name}"
-        spent = await asyncio.to_thread(
-            ledger.spent,
-            night=run.night,
-            month=run.month,
-            person=run.requested_by,
-            currency=self._rules.currency,
-            without_run=run.run_id,
-        )
-        told = judge(self._rules, quote, spent, now=self._now(), person=run.requested_by)
-        answer = Approval(
-            approval_id=f"{quote.quote_id}-answer",
-            run_id=quote.run_id,
-            quote_id=quote.quote_id,
-            plan_hash=quote.plan_hash,
-            decision="approve" if told.allowed else "reject",
-            up_to=quote.bound,
-            currency=quote.currency,
+        told = await desk.ask_policy(run, quote, self._rules)
+        answer = await desk.note_answer(
+            quote,
+            "approve" if told.allowed else "reject",
             by=name,
             channel=name,
-            decided_at=self._now(),
             rule=told.rule,
             reason=told.why,
         )
-        answer = await asyncio.to_thread(ledger.keep_approval, answer)
         if answer.decision == "reject":
             line = f"Rejected by {answer.by}: {answer.reason}"
-            await self._over(ledger, run.run_id, "rejected", line, "rejected", 1)
+            await self._over(desk.ledger, run.run_id, "rejected", line, "rejected", 1)
             raise RefusedError(
                 f"the {name} does not allow it: {answer.reason}",
                 f"run {run.run_id}",
@@ -236,21 +224,6 @@ class JobSteps:
             )
         self._log.info("approved by %s: %s", answer.by, answer.reason)
         return approve(quote, answer, plan_hash=self._plan_hash, now=self._now)
-
-    def _caps(self, run: LedgerRun, approved: ApprovedPlan) -> tuple[Cap, ...]:
-        cap, answer = self._plan.cap, approved.approval
-        agreed = None
-        if answer.up_to is not None and answer.currency is not None:
-            agreed = (answer.up_to, answer.currency)
-        return caps_of(
-            self._rules,
-            run_id=run.run_id,
-            night=run.night,
-            month=run.month,
-            person=run.requested_by,
-            plan_cap=(cap.amount, cap.currency) if cap is not None else None,
-            approved=agreed,
-        )
 
     async def _watch(self, desk: JobDesk, started: Started, quote: Quote) -> JobEnd:
         ledger, run_id = desk.ledger, started.lease.run_id
@@ -351,32 +324,6 @@ class JobSteps:
                 outcome=outcome,
                 exit_status=exit_status,
             )
-
-    def _run(self, region: str) -> LedgerRun:
-        now, timezone = self._now(), self._rules.timezone
-        requested_by = None
-        with suppress(OSError, KeyError):
-            requested_by = getpass.getuser()
-        return LedgerRun(
-            run_id=f"{now:%Y%m%dt%H%M%S}-{random_source.token_hex(4)}",
-            plan_hash=self._plan_hash,
-            # What a release from another process needs to know. No secret is in it.
-            plan={
-                "plan": self._plan.model_dump(mode="json"),
-                "region": region,
-                "workspace_block": self._order.workspace._block_document_name,
-                "directory": str(self._order.directory),
-            },
-            name=self._plan.name,
-            requested_by=requested_by,
-            trigger="block",
-            trigger_ref=self._order.name or None,
-            night=night_of(now, timezone),
-            month=month_of(now, timezone),
-            line="Looking for a machine",
-            created_at=now,
-            updated_at=now,
-        )
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self._clock.time(), UTC)

@@ -18,8 +18,8 @@ from tasks.job_room import JobRoom, automatic
 from tasks.log import logger
 from tidemark.alibaba.job_steps import Offer
 from tidemark.errors import RefusedError
+from tidemark.money.amounts import sum_text
 from tidemark.money.approval import Approval, ApprovedPlan, approve
-from tidemark.money.policy import judge
 from tidemark.money.quote import Quote
 
 __all__ = ["ASK", "CostDecision", "Reply", "confirm"]
@@ -90,14 +90,7 @@ async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
     why = ""
     # What a person was asked is answered by nobody else: the policy may be another one by now.
     if room.rules is not None and not asked:
-        spent = await asyncio.to_thread(
-            room.ledger.spent,
-            night=room.run.night,
-            month=room.run.month,
-            person=room.run.requested_by,
-            currency=room.rules.currency,
-        )
-        told = judge(room.rules, quote, spent, now=room.now(), person=room.run.requested_by)
+        told = await room.desk.ask_policy(room.run, quote, room.rules)
         if told.allowed or automatic(room.run):
             reply = Reply(
                 "approve" if told.allowed else "reject",
@@ -115,8 +108,10 @@ async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
         )
     ask = ASK.get()
     if ask is not None or deployment.id:
-        sum_ = f" of up to {quote.bound} {quote.currency}" if quote.bound is not None else ""
-        await room.say("waiting", f"Waiting for approval{sum_}")
+        line = "Waiting for approval"
+        if quote.bound is not None and quote.currency is not None:
+            line += f" of up to {sum_text(quote.bound, quote.currency)}"
+        await room.say("waiting", line)
     if ask is not None:
         reply = await ask(room, quote, why)
         # Somebody may have answered elsewhere meanwhile: the first answer stands.
@@ -147,18 +142,11 @@ async def keep_reply(
     room: JobRoom, quote: Quote, reply: Reply, *, rule: str | None = None
 ) -> Approval:
     """Note an answer in the ledger. The first answer to a quote stands, and is returned."""
-    approval = Approval(
-        approval_id=f"{quote.quote_id}-answer",
-        run_id=quote.run_id,
-        quote_id=quote.quote_id,
-        plan_hash=quote.plan_hash,
-        decision=reply.decision,
-        up_to=quote.bound,
-        currency=quote.currency,
+    return await room.desk.note_answer(
+        quote,
+        reply.decision,
         by=reply.by,
         channel=reply.channel,
-        decided_at=room.now(),
         rule=rule,
         reason=reply.reason,
     )
-    return await asyncio.to_thread(room.ledger.keep_approval, approval)

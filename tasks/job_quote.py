@@ -31,7 +31,7 @@ async def quote_run(room: JobRoom) -> Offer:
     Raises AlibabaError, and ConfigError or RefusedError for what cannot be run as planned.
     """
     await room.say("quoting", "Looking for a machine and its price")
-    offer = await room.desk.quote(room.plan, room.run, room.plan_hash)
+    offer = await room.desk.quote(room.plan, room.run)
     if offer.found.choice is not None:
         await acreate_table_artifact(
             table_rows(offer.found.choice),

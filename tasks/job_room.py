@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
 import os
-import re
-import secrets as random_source
-import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,13 +22,13 @@ from tasks.room import trigger
 from tasks.secrets import read_block
 from tasks.stop import STOP, Stop
 from tidemark.alibaba.account import Account
-from tidemark.alibaba.job_steps import JobDesk
+from tidemark.alibaba.job_steps import JobDesk, new_run, owner_name
 from tidemark.clock import Clock, SystemClock
 from tidemark.config import Config, load_config, read_text
 from tidemark.errors import RefusedError
 from tidemark.money.ledger import Ledger, LedgerRun
 from tidemark.money.opening import open_ledger
-from tidemark.money.policy import SpendingRules, month_of, night_of
+from tidemark.money.policy import SpendingRules
 from tidemark.plan.job import JobPlan
 from tidemark.plan.secrets import lend
 from tidemark.plan.sweep import plan_hash
@@ -127,14 +123,24 @@ async def open_job_room(
     lent = lend(plan.secrets, environ, read_text, read_block)
     lent_for_store = lend(references(place.credentials), environ, read_text, read_block)
     redactor = Redactor((*lent.values(), *lent_for_store.values(), *workspace.secrets))
+    rules = policy.rules() if policy is not None else None
     opened_store = place.open(lent_for_store, redactor, outbox=config.outbox)
     ledger = await asyncio.to_thread(open_ledger, config, clock, create=True)
     try:
         account = workspace.account(config, clock=clock, transport=TRANSPORT.get())
         async with account:
-            run = await asyncio.to_thread(
-                ledger.begin_run, _run(plan, workspace, policy, clock, Path.cwd())
+            why, reference = trigger()
+            begun = new_run(
+                plan,
+                now=datetime.fromtimestamp(clock.time(), UTC),
+                rules=rules,
+                region=account.region,
+                workspace_block=workspace._block_document_name,
+                trigger=why,
+                trigger_ref=reference,
+                flow_run_id=str(flow_run.id) if flow_run.id else None,
             )
+            run = await asyncio.to_thread(ledger.begin_run, begun)
             digest = plan_hash(plan)
             if run.plan_hash != digest:
                 raise RefusedError(
@@ -142,7 +148,7 @@ async def open_job_room(
                     f"run {run.run_id}",
                     "Start a new run for the changed plan: it gets a quote of its own",
                 )
-            owner = f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}"
+            owner = owner_name()
             OWNERS[run.flow_run_id or run.run_id] = owner
             yield JobRoom(
                 plan=plan,
@@ -151,8 +157,8 @@ async def open_job_room(
                 ledger=ledger,
                 account=account,
                 workspace=workspace,
-                rules=policy.rules() if policy is not None else None,
-                policy_name=(policy._block_document_name or "given") if policy else "",
+                rules=rules,
+                policy_name=policy.name if policy is not None else "",
                 place=place,
                 store=opened_store,
                 secrets=lent,
@@ -165,50 +171,6 @@ async def open_job_room(
             )
     finally:
         ledger.close()
-
-
-def _run(
-    plan: JobPlan,
-    workspace: PaiWorkspace,
-    policy: SpendingPolicy | None,
-    clock: Clock,
-    directory: Path,
-) -> LedgerRun:
-    now = datetime.fromtimestamp(clock.time(), UTC)
-    timezone = (
-        policy.rules().timezone
-        if policy is not None
-        else str(SpendingRules.model_fields["timezone"].default)
-    )
-    why, reference = trigger()
-    requested_by = None
-    with suppress(OSError, KeyError):
-        requested_by = getpass.getuser()
-    flow_run_id = str(flow_run.id) if flow_run.id else None
-    unique = re.sub(r"[^0-9a-f]", "", flow_run_id or "")[:8] or random_source.token_hex(4)
-    return LedgerRun(
-        run_id=f"{now:%Y%m%dt%H%M%S}-{unique}",
-        flow_run_id=flow_run_id,
-        kind="dlc-benchmark",
-        name=plan.name,
-        plan_hash=plan_hash(plan),
-        # What a release from another process needs to know. No secret is in it.
-        plan={
-            "plan": plan.model_dump(mode="json"),
-            "region": workspace.region,
-            "workspace_block": workspace._block_document_name,
-            "directory": str(directory),
-        },
-        requested_by=requested_by,
-        trigger=why,
-        trigger_ref=reference,
-        night=night_of(now, timezone),
-        month=month_of(now, timezone),
-        state="quoting",
-        line="Looking for a machine",
-        created_at=now,
-        updated_at=now,
-    )
 
 
 def _refuse_distant_folder(plan: JobPlan, place: Place) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -16,8 +15,8 @@ from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import Offer, Started, Where
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.workspaces import workspace_choice
+from tidemark.money.amounts import sum_text
 from tidemark.money.approval import ApprovedPlan
-from tidemark.money.policy import Cap, caps_of
 from tidemark.waiting.policy import Action, Decision
 
 __all__ = ["reserve_money", "start_the_job", "watch_the_job"]
@@ -26,25 +25,9 @@ __all__ = ["reserve_money", "start_the_job", "watch_the_job"]
 @task(name="reserve the money", cache_policy=NO_CACHE)
 async def reserve_money(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> None:
     """Set aside what the job may cost at most. Raises CapReached, and then nothing was started."""
-    reserved = await room.desk.reserve(offer.quote, _caps(room, approved))
+    reserved = await room.desk.reserve(room.plan, room.run, offer.quote, approved, room.rules)
     if reserved is not None:
-        logger().info("%s %s are reserved", reserved.amount, reserved.currency)
-
-
-def _caps(room: JobRoom, approved: ApprovedPlan) -> Sequence[Cap]:
-    run, cap, answer = room.run, room.plan.cap, approved.approval
-    agreed = None
-    if answer.up_to is not None and answer.currency is not None:
-        agreed = (answer.up_to, answer.currency)
-    return caps_of(
-        room.rules,
-        run_id=run.run_id,
-        night=run.night,
-        month=run.month,
-        person=run.requested_by,
-        plan_cap=(cap.amount, cap.currency) if cap is not None else None,
-        approved=agreed,
-    )
+        logger().info("reserved: %s", sum_text(reserved.amount, reserved.currency))
 
 
 @task(name="create the job", cache_policy=NO_CACHE)

@@ -1,9 +1,9 @@
 """The steps of one job, from its price to its end: what flow, tasks and block all call.
 
     desk = JobDesk(ledger, account, clock, owner="host/1")
-    offer = await desk.quote(plan, run, digest, workspace_id="268")
+    offer = await desk.quote(plan, run)
     approved = ...                                    # by a policy or a person
-    await desk.reserve(offer.quote, caps)
+    await desk.reserve(plan, run, offer.quote, approved, rules)
     started = await desk.start(plan, run, offer, approved, where=where)
     end = await desk.watch(started, plan, offer.quote, keep=..., said=...)
     await desk.finish(run.run_id, why="the job has ended")
@@ -14,10 +14,15 @@ Each step can be taken again after a crash: the ledger says what was done.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import getpass
+import os
+import re
+import secrets as random_source
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.dlc import Dlc
@@ -32,14 +37,14 @@ from tidemark.alibaba.leased_jobs import LeaseTimes, Released, keep_alive, relea
 from tidemark.alibaba.metering import metered
 from tidemark.clock import Clock
 from tidemark.errors import LedgerAway, NotTheOwner
-from tidemark.money.approval import ApprovedPlan
+from tidemark.money.approval import Approval, ApprovedPlan
 from tidemark.money.ledger import Lease, Ledger, LedgerRun, Reservation
-from tidemark.money.policy import Cap
+from tidemark.money.policy import Answer, SpendingRules, caps_of, judge, month_of, night_of
 from tidemark.money.quote import Quote
-from tidemark.plan.job import JobPlan
+from tidemark.plan.job import JobPlan, plan_hash
 from tidemark.waiting.policy import Decision, Patience
 
-__all__ = ["JobDesk", "Offer", "Started", "Where"]
+__all__ = ["JobDesk", "Offer", "Started", "Where", "new_run", "owner_name"]
 
 T = TypeVar("T")
 
@@ -76,6 +81,57 @@ class Started:
     left_running: tuple[str, ...] = ()
 
 
+def new_run(
+    plan: JobPlan,
+    *,
+    now: datetime,
+    rules: SpendingRules | None,
+    region: str,
+    workspace_block: str | None,
+    trigger: str,
+    trigger_ref: str | None = None,
+    flow_run_id: str | None = None,
+) -> LedgerRun:
+    """A run to begin in the ledger, asked for by whoever this process belongs to.
+
+    `region` and the name of a saved workspace are what a release from another process needs. No
+    secret is in it.
+    """
+    timezone = rules.timezone if rules is not None else SpendingRules.usual_timezone()
+    unique = re.sub(r"[^0-9a-f]", "", flow_run_id or "")[:8] or random_source.token_hex(4)
+    return LedgerRun(
+        run_id=f"{now:%Y%m%dt%H%M%S}-{unique}",
+        flow_run_id=flow_run_id,
+        name=plan.name,
+        plan_hash=plan_hash(plan),
+        plan={
+            "plan": plan.model_dump(mode="json"),
+            "region": region,
+            "workspace_block": workspace_block,
+        },
+        requested_by=_user(),
+        trigger=trigger,
+        trigger_ref=trigger_ref,
+        night=night_of(now, timezone),
+        month=month_of(now, timezone),
+        line="Looking for a machine",
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return None
+
+
+def owner_name() -> str:
+    """A name for an owner of leases that nobody else has: host, process, and a draw."""
+    return f"{socket.gethostname()}/{os.getpid()}/{random_source.token_hex(4)}"
+
+
 @dataclass(frozen=True)
 class JobDesk:
     """Takes the steps, with one ledger and one account."""
@@ -87,7 +143,7 @@ class JobDesk:
     times: LeaseTimes = field(default_factory=LeaseTimes)
     settings: QuoteSettings = field(default_factory=QuoteSettings)
 
-    async def quote(self, plan: JobPlan, run: LedgerRun, plan_hash: str) -> Offer:
+    async def quote(self, plan: JobPlan, run: LedgerRun) -> Offer:
         """Look a machine up, price it, and note the quote. Nothing is created.
 
         Raises AlibabaError, and ConfigError or RefusedError for what cannot be run as planned.
@@ -99,7 +155,7 @@ class JobDesk:
             found,
             run_id=run.run_id,
             number=len(earlier) + 1,
-            plan_hash=plan_hash,
+            plan_hash=plan_hash(plan),
             now=self._now(),
             settings=self.settings,
         )
@@ -114,13 +170,71 @@ class JobDesk:
             return None
         return Offer(LookUp.from_document(quote.details), quote)
 
-    async def reserve(self, quote: Quote, caps: Sequence[Cap]) -> Reservation | None:
-        """Set aside the quote's bound; None where there is nothing to pay by the hour.
+    async def ask_policy(self, run: LedgerRun, quote: Quote, rules: SpendingRules) -> Answer:
+        """Whether a policy allows what is quoted, beside what other runs have taken."""
+        spent = await self._ledger(
+            self.ledger.spent,
+            night=run.night,
+            month=run.month,
+            person=run.requested_by,
+            currency=rules.currency,
+            without_run=run.run_id,
+        )
+        return judge(rules, quote, spent, now=self._now(), person=run.requested_by)
 
-        Raises CapReached.
+    async def note_answer(
+        self,
+        quote: Quote,
+        decision: Literal["approve", "reject"],
+        *,
+        by: str,
+        channel: str,
+        rule: str | None = None,
+        reason: str = "",
+    ) -> Approval:
+        """Note an answer in the ledger. The first answer to a quote stands, and is returned."""
+        approval = Approval(
+            approval_id=f"{quote.quote_id}-answer",
+            run_id=quote.run_id,
+            quote_id=quote.quote_id,
+            plan_hash=quote.plan_hash,
+            decision=decision,
+            up_to=quote.bound,
+            currency=quote.currency,
+            by=by,
+            channel=channel,
+            decided_at=self._now(),
+            rule=rule,
+            reason=reason,
+        )
+        return await self._ledger(self.ledger.keep_approval, approval)
+
+    async def reserve(
+        self,
+        plan: JobPlan,
+        run: LedgerRun,
+        quote: Quote,
+        approved: ApprovedPlan,
+        rules: SpendingRules | None,
+    ) -> Reservation | None:
+        """Set aside the quote's bound under every cap there is: the plan's, the approval's, those
+        of the rules. None where there is nothing to pay by the hour. Raises CapReached.
         """
         if quote.bound is None or quote.currency is None:
             return None
+        answer = approved.approval
+        agreed = None
+        if answer.up_to is not None and answer.currency is not None:
+            agreed = (answer.up_to, answer.currency)
+        caps = caps_of(
+            rules,
+            run_id=run.run_id,
+            night=run.night,
+            month=run.month,
+            person=run.requested_by,
+            plan_cap=None if plan.cap is None else (plan.cap.amount, plan.cap.currency),
+            approved=agreed,
+        )
         return await self._ledger(
             self.ledger.reserve, quote.run_id, quote.bound, quote.currency, caps
         )

@@ -236,6 +236,8 @@ class _Waiting:
             if pod_id or len(evidence.events) == 1:
                 for event in events[-_SHOWN:]:
                     LOG.log(level, "%s: event: %s", pod_id or self.job_id, event.text)
+        if self.said is not None:
+            return  # the log is told there line by line, and without secrets
         for pod_id, lines in evidence.logs.items():
             for line in lines[-_SHOWN:]:
                 LOG.log(level, "%s: log: %s", pod_id, line)

@@ -111,6 +111,11 @@ class SpendingRules(PlanModel):
         "may be used.", examples=[True],
     )  # fmt: skip
 
+    @classmethod
+    def usual_timezone(cls) -> str:
+        """Where nights are counted unless somebody says otherwise."""
+        return str(cls.model_fields["timezone"].default)
+
     @field_validator("currency")
     @classmethod
     def _is_currency(cls, value: str) -> str:
