@@ -43,6 +43,7 @@ EARLIER_RUN = "20261121T030000-0badcafe"
 PROCESS_S = 120.0
 """No process of a case takes longer, on a machine that is busy."""
 
+UNUSED_SERVICES = ("EVENT_PERSISTER", "LATE_RUNS", "SCHEDULER", "TASK_RUN_RECORDER", "TRIGGERS")
 _SMALLEST = Decimal("0.000001")
 
 
@@ -332,6 +333,9 @@ async def drilled(folder: Path, *, at_once: int = 2) -> AsyncIterator[Range]:
         "PREFECT_LOGGING_LEVEL": "WARNING",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLIENT_RETRY_JITTER_FACTOR": "0",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+        # Nobody looks at what these keep of each run.
+        **{f"PREFECT_SERVER_SERVICES_{name}_ENABLED": "false" for name in UNUSED_SERVICES},
         "DO_NOT_TRACK": "1",
     }
     environ.pop("PREFECT_API_URL", None)

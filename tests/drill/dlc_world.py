@@ -35,8 +35,8 @@ PLAN: dict[str, Any] = {
     "command": "echo tide",
     "machine": {"spec": SPEC},
     "image": IMAGE,
-    "expected_s": 900,
-    "limits": {"poll_interval_s": 150, "total_s": 1500},
+    "expected_s": 600,
+    "limits": {"poll_interval_s": 180, "total_s": 1200},
 }
 
 # Ours queues, pulls its image, runs and ends; each phase is looked at at least once.
@@ -44,7 +44,7 @@ SCENARIO = """
 jobs:
   - {when: {name: "*-colleague-*"}, then: {running_s: never}}
   - when: {name: "*"}
-    then: {queuing_s: 100, node_s: 30, image_pull: {pull_s: 200, layers: 4}, running_s: 900,
+    then: {queuing_s: 90, node_s: 30, image_pull: {pull_s: 180, layers: 4}, running_s: 600,
            logs: ["tide comes", "tide goes"], visible_after_s: 20}
 """
 
