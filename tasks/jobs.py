@@ -26,7 +26,7 @@ __all__ = ["reserve_money", "start_the_job", "watch_the_job"]
 async def reserve_money(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> None:
     """Set aside what the job may cost at most. Raises CapReached, and then nothing was started."""
     reserved = await room.desk.reserve(room.plan, room.run, offer.quote, approved, room.rules)
-    if reserved is not None:
+    if reserved is not None and reserved.currency is not None:
         logger().info("reserved: %s", sum_text(reserved.amount, reserved.currency))
 
 
