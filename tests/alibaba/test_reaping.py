@@ -391,3 +391,18 @@ async def test_leases_of_other_regions_are_left(here: Office) -> None:
     report = await here.reap()
     assert (report.reaped, report.failed) == ((), False)
     assert here.kept().state == "intended"
+
+
+async def test_a_run_that_died_before_its_job_gives_its_money_back(here: Office) -> None:
+    here.begin()
+    await here.start()
+    here.begin("run2")
+    reserved = here.ledger.reservation("run2")
+    await here.clock.sleep(2 * 3600)
+    report = await here.reap(dry_run=True)
+    assert report.closed == ("run2",)
+    assert here.ledger.reservation("run2") == reserved
+    report = await here.reap()
+    assert report.closed == ("run2",)
+    assert not here.ledger.reservation("run2").open
+    assert here.ledger.run("run2").state == "failed"

@@ -24,7 +24,10 @@ def _lines(report: ReapReport) -> Iterator[str]:
     for left in report.left:
         word = "could not be ended" if left.failed else "left as it is"
         yield f"{left.job_id or left.name}: {word}: {left.why}"
-    if not report.reaped and not report.left:
+    for run_id in report.closed:
+        verb = "would be closed" if would else "is closed"
+        yield f"run {run_id}: nobody works on it any more: it {verb}, and its money is free"
+    if not report.reaped and not report.left and not report.closed:
         yield "nothing is left over"
     for currency, amount in report.saved.items():
         verb = "would save" if would else "saved"

@@ -29,8 +29,9 @@ from tidemark.alibaba.lease_closing import (
 from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs
 from tidemark.clock import Clock
 from tidemark.errors import LedgerError, TidemarkError
+from tidemark.money.abandoned import close_abandoned
 from tidemark.money.amounts import cost_of
-from tidemark.money.ledger import Lease, Ledger
+from tidemark.money.ledger import Lease, Ledger, LedgerRun
 
 __all__ = ["Left", "ReapReport", "Reaped", "reap"]
 
@@ -76,7 +77,8 @@ class Left:
 class ReapReport:
     """One pass of the reaper, at `looked_at`. `refused` says why nothing was touched at all.
 
-    `saved` is the sum by currency of what was saved.
+    `saved` is the sum by currency of what was saved, `closed` the ids of runs without a lease that
+    nobody worked on any more: what they had reserved is free again.
     """
 
     installation: str
@@ -85,6 +87,7 @@ class ReapReport:
     reaped: tuple[Reaped, ...] = ()
     left: tuple[Left, ...] = ()
     refused: str | None = None
+    closed: tuple[str, ...] = ()
 
     @property
     def saved(self) -> dict[str, Decimal]:
@@ -137,12 +140,18 @@ async def reap(
         ledger, dlc, clock, owner, dry_run, policy or AdoptionPolicy(), within_s, found, now
     )
     await one_pass.carry_out(here)
+    closed: list[LedgerRun] = []
+    try:
+        closed = await ask_ledger(clock, PATIENCE_S, close_abandoned, ledger, now, dry_run=dry_run)
+    except LedgerError as error:
+        LOG.warning("runs without a lease are not closed: %s", error)
     return ReapReport(
         ledger.installation,
         now,
         dry_run,
         tuple(sorted(one_pass.reaped, key=lambda one: one.lease_id)),
         tuple(sorted(one_pass.left, key=lambda one: (one.name, one.job_id or ""))),
+        closed=tuple(run.run_id for run in closed),
     )
 
 
