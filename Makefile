@@ -15,7 +15,7 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-dlc bench-stores lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-dlc bench-stores lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
@@ -25,6 +25,7 @@ help:
 	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
+	@echo "make drill       a job's run with a fault at every point: 900 cases (at most MINUTES=60; goes on)"
 	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make drill-adoption  one job each for a thousand random schedules of lost and late answers"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
@@ -89,6 +90,9 @@ bench-stores: $(VENV)/stores
 
 drill-adoption: $(VENV)/ready
 	ADOPTION_SCHEDULES=1000 $(BIN)/python -m pytest --timeout 600 tests/alibaba/test_adoption.py
+
+drill: $(VENV)/ready
+	$(BIN)/python tests/drill/dlc_drill.py --directory drill/dlc --minutes $(or $(MINUTES),60)
 
 drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill
