@@ -49,6 +49,9 @@ TRANSPORT: ContextVar[httpx.AsyncBaseTransport | None] = ContextVar(
 OWNERS: dict[str, str] = {}
 """By flow run, as whom this process owns its leases: a hook in it releases no others."""
 
+# Seconds that steps take besides the job itself, for the bar.
+_EXPECTED_S = {"quoting": 5.0, "starting": 10.0, "collecting": 5.0}
+
 # Triggers behind which nobody sits who could be asked.
 _AUTOMATIC = ("schedule", "event")
 
@@ -91,7 +94,7 @@ class JobRoom:
 
     async def say(self, state: str, line: str) -> None:
         """Tell what the run does: in the ledger, in Prefect's log, in the terminal."""
-        self.progress.step(state, line)
+        self.progress.follow(state, line)
         await asyncio.to_thread(self.ledger.say, self.run.run_id, state=state, line=line)
 
     def __repr__(self) -> str:
@@ -150,6 +153,8 @@ async def open_job_room(
                 )
             owner = owner_name()
             OWNERS[run.flow_run_id or run.run_id] = owner
+            progress = RunProgress(clock.monotonic, artifact="job-progress")
+            progress.expected_s |= _EXPECTED_S
             yield JobRoom(
                 plan=plan,
                 plan_hash=digest,
@@ -167,7 +172,7 @@ async def open_job_room(
                 redactor=redactor,
                 stop=STOP.get() or Stop(),
                 owner=owner,
-                progress=RunProgress(clock.monotonic, artifact="job-progress"),
+                progress=progress,
             )
     finally:
         ledger.close()

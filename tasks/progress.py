@@ -77,6 +77,13 @@ class RunProgress:
         logger().info(line)
         self._tell()
 
+    def follow(self, name: str, line: str) -> None:
+        """Like `step`, of steps that come one after the other: another name ends the one before."""
+        before = self._current[0]
+        if before and before != name and before not in self._done:
+            self.finish(before)
+        self.step(name, line)
+
     def part(self, name: str, share: float) -> None:
         """Say how much of the current step is done, 0 to 1; of another step it is not heard."""
         step, before = self._current
