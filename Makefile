@@ -15,19 +15,20 @@ WHEELS := $(if $(PIP_FIND_LINKS),--find-links $(PIP_FIND_LINKS))
 
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill drill-sweep drill-adoption truth overhead bench-verify bench-pai bench-dlc bench-stores lint lock clean
+.PHONY: help setup demo demo-real demo-vllm test test-contract test-stores test-e2e drill drill-sweep drill-adoption drill-ledger truth overhead bench-verify bench-pai bench-dlc bench-stores lint lock clean
 
 help:
 	@echo "make demo        a benchmark from end to end, offline, against a simulated endpoint"
 	@echo "make test        lint, types, import rules and tests"
 	@echo "make test-contract  the official SDKs against the simulated services, and ours beside them"
 	@echo "make test-stores  every kind of store against a server of its own (ten minutes)"
-	@echo "make test-e2e    forms, a run and its cancellation in a real browser (five minutes)"
+	@echo "make test-e2e    forms, approvals and runs in a real browser, PostgreSQL (fifteen minutes)"
 	@echo "make demo-real   the same against llama.cpp on this machine (200 MB more)"
 	@echo "make demo-vllm   the same against vLLM on this machine's processor (2 to 4 GB more)"
 	@echo "make drill       a job's run with a fault at every point: 900 cases (at most MINUTES=60; goes on)"
 	@echo "make drill-sweep  sweeps interrupted at 50 random moments (at most thirty minutes; goes on)"
 	@echo "make drill-adoption  one job each for a thousand random schedules of lost and late answers"
+	@echo "make drill-ledger  two flows and one cap: a thousand random schedules"
 	@echo "make truth       does the truth lie within what is printed? (twenty minutes)"
 	@echo "make overhead    a sweep beside the bare engine: time and memory (ten minutes)"
 	@echo "make bench-verify  tidemark verify on a million requests: time and memory (ten minutes)"
@@ -94,6 +95,9 @@ drill-adoption: $(VENV)/ready
 drill: $(VENV)/ready
 	$(BIN)/python tests/drill/dlc_drill.py --directory drill/dlc --minutes $(or $(MINUTES),60)
 
+drill-ledger: $(VENV)/ready
+	LEDGER_SCHEDULES=1000 $(BIN)/python -m pytest --timeout 900 tests/money/test_ledger_concurrency.py
+
 drill-sweep: setup
 	$(BIN)/python tests/drill/drill.py --directory drill
 
@@ -104,6 +108,8 @@ test: setup lint
 test-e2e: setup $(VENV)/e2e
 	@[ -n "$$CHROMIUM" ] || command -v chromium || command -v chromium-browser || \
 		command -v google-chrome || { $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq chromium; }
+	@ls -d /usr/lib/postgresql/*/bin >/dev/null 2>&1 || command -v initdb || \
+		{ $(SUDO) apt-get update -qq && $(SUDO) apt-get install -y -qq postgresql; }
 	$(BIN)/python -m pytest --timeout 600 tests/e2e
 
 test-contract: $(VENV)/contract
