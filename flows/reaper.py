@@ -6,7 +6,13 @@ from prefect import flow
 
 from blocks import PaiWorkspace
 from flows.sweep import Texts
-from tasks.reaping import ReapOutcome, reap_region, regions_to_look_at, report_reaped
+from tasks.reaping import (
+    ReapOutcome,
+    end_cancelled_runs,
+    reap_region,
+    regions_to_look_at,
+    report_reaped,
+)
 
 __all__ = ["reaper"]
 
@@ -29,5 +35,8 @@ async def reaper(
     # 2. One region after the other: what fails in one is no reason to leave the others.
     reports = [await reap_region(workspace, region, dry_run) for region in look_at]
 
-    # 3. What was stopped, what was left and why, and what it saved.
-    return await report_reaped(reports, dry_run)
+    # 3. Runs that waited for an answer, and that somebody ended in Prefect.
+    ended = await end_cancelled_runs(dry_run)
+
+    # 4. What was stopped, what was left and why, and what it saved.
+    return await report_reaped(reports, ended, dry_run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -72,18 +71,28 @@ async def confirm(room: JobRoom, offer: Offer) -> tuple[Offer, ApprovedPlan | Ap
     asked = room.run.state == "waiting"
     while True:
         quote = offer.quote
-        answer = await asyncio.to_thread(room.ledger.approval, quote.quote_id)
+        answer = await room.ask(room.ledger.approval, quote.quote_id)
         if answer is None and (asked or not quote.expired(room.now())):
             answer = await _answer(room, quote, asked=asked)
         if answer is not None and answer.decision == "reject":
             return offer, answer
-        if answer is not None and not quote.expired(answer.decided_at):
+        if answer is not None and await _holds(room, quote, answer):
             leave = approve(quote, answer, plan_hash=room.plan_hash, now=room.now)
             logger().info("approved by %s (%s)", answer.by, answer.channel)
             return offer, leave
         logger().info("the quote held until %s: asking again", quote.expires_at)
         offer = await quote_run(room)
         asked = False
+
+
+async def _holds(room: JobRoom, quote: Quote, answer: Approval) -> bool:
+    """Whether a yes came in time, and is still in time for a job that is yet to be created: a run
+    that is gone on with days after its approval pays today's price."""
+    if quote.expired(answer.decided_at):
+        return False
+    if not quote.expired(room.now()):
+        return True
+    return bool(await room.ask(room.ledger.leases, run_id=quote.run_id))
 
 
 async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
@@ -128,7 +137,7 @@ async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
         key=quote.quote_id,
         timeout=None,
     )
-    answered = await asyncio.to_thread(room.ledger.approval, quote.quote_id)
+    answered = await room.ask(room.ledger.approval, quote.quote_id)
     if answered is not None:  # by `tidemark approve`, which says who
         return answered
     assert decision is not None

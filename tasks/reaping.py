@@ -9,10 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
+from uuid import UUID
 
-from prefect import task
+from prefect import get_client, task
 from prefect.artifacts import acreate_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import ObjectNotFound
 
 from blocks import PaiWorkspace
 from tasks.job_room import CLOCK, TRANSPORT
@@ -25,7 +27,13 @@ from tidemark.errors import LedgerError, TidemarkError
 from tidemark.history.report import escape_markdown
 from tidemark.money.opening import open_ledger
 
-__all__ = ["ReapOutcome", "reap_region", "regions_to_look_at", "report_reaped"]
+__all__ = [
+    "ReapOutcome",
+    "end_cancelled_runs",
+    "reap_region",
+    "regions_to_look_at",
+    "report_reaped",
+]
 
 
 @dataclass(frozen=True)
@@ -88,12 +96,55 @@ async def reap_region(
         ledger.close()
 
 
+@task(name="end what Prefect ended", cache_policy=NO_CACHE)
+async def end_cancelled_runs(dry_run: bool) -> tuple[str, ...]:
+    """End the runs that wait for an approval and were ended in Prefect meanwhile: no hook runs for
+    a run that holds no process. Returns their ids."""
+    config = load_config(os.environ, Path.cwd())
+    try:
+        ledger = await asyncio.to_thread(open_ledger, config, _clock(), create=False)
+    except LedgerError:
+        return ()
+    ended = []
+    try:
+        async with get_client() as client:
+            for run in await asyncio.to_thread(ledger.runs, states=("waiting",)):
+                if run.flow_run_id is None:
+                    continue
+                try:
+                    found = await client.read_flow_run(UUID(run.flow_run_id))
+                except (ObjectNotFound, ValueError):
+                    continue  # of another server, or none
+                if found.state is None or not found.state.is_final():
+                    continue
+                ended.append(run.run_id)
+                if not dry_run:
+                    why = f"ended in Prefect: {found.state.name}"
+                    await asyncio.to_thread(
+                        ledger.say,
+                        run.run_id,
+                        state="cancelled",
+                        line=why,
+                        outcome="cancelled",
+                        exit_status=1,
+                    )
+                    await asyncio.to_thread(ledger.settle, run.run_id)
+    except LedgerError as error:
+        logger().warning("runs that Prefect ended are not ended in the ledger: %s", error)
+    finally:
+        ledger.close()
+    return tuple(ended)
+
+
 @task(name="report", cache_policy=NO_CACHE)
 async def report_reaped(
-    reports: Sequence[tuple[str, ReapReport | TidemarkError]], dry_run: bool
+    reports: Sequence[tuple[str, ReapReport | TidemarkError]],
+    ended: Sequence[str],
+    dry_run: bool,
 ) -> ReapOutcome:
     """Say what was stopped and left, in the log and as an artifact."""
-    lines, stopped, left = [], [], []
+    stopped, left = [], []
+    lines = [f"run {run_id} was ended in Prefect while it waited" for run_id in ended]
     saved: dict[str, Decimal] = {}
     refused = failed = False
     for region, report in reports:

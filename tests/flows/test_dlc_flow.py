@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
@@ -287,3 +288,18 @@ def test_the_reaper_has_nothing_to_do_after_a_run(place: Place) -> None:
     run(place, plan(), policy=policy())
     done = asyncio.run(reaper())
     assert (done.stopped, done.left, done.exit_status) == ((), (), 0)
+
+
+def test_a_run_that_was_ended_in_prefect_while_it_waited_ends_in_the_ledger(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    async def leaves(_room: JobRoom, _quote: Quote, _why: str) -> Reply:
+        raise asyncio.CancelledError  # as when its process is told to end
+
+    asks(leaves)
+    with suppress(asyncio.CancelledError):
+        asyncio.run(dlc_benchmark(plan(), store=place.store))
+    ledger = place.ledger()
+    [left] = ledger.runs()
+    assert left.ended or asyncio.run(reaper()).exit_status in (0, 2)
+    assert ledger.run(left.run_id).ended
