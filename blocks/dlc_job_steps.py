@@ -145,6 +145,7 @@ class JobSteps:
                     rules=self._rules,
                     region=account.region,
                     workspace_block=order.workspace._block_document_name,
+                    endpoint=order.workspace.endpoint,
                     trigger="block",
                     trigger_ref=order.name or None,
                 )

@@ -14,6 +14,7 @@ from prefect.client.schemas.objects import FlowRun
 from blocks import PaiWorkspace
 from tasks.job_room import CLOCK, OWNERS, TRANSPORT, JobRoom
 from tasks.log import logger
+from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.alibaba.leased_jobs import Released, release
 from tidemark.clock import SystemClock
 from tidemark.config import load_config
@@ -40,13 +41,16 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
         logger().warning("nothing is released: %s", error)
         return
     try:
-        run = await asyncio.to_thread(ledger.run, str(flow_run.id))
-        left = await asyncio.to_thread(ledger.leases, run_id=run.run_id, unreleased=True)
+        run = await ask_ledger(clock, PATIENCE_S, ledger.run, str(flow_run.id))
+        left = await ask_ledger(
+            clock, PATIENCE_S, ledger.leases, run_id=run.run_id, unreleased=True
+        )
         if left:
             block = run.plan.get("workspace_block")
             workspace = await PaiWorkspace.aload(block) if block else PaiWorkspace()
             if not block:
-                workspace = workspace.model_copy(update={"region": run.plan.get("region")})
+                there = {name: run.plan.get(name) for name in ("region", "endpoint")}
+                workspace = workspace.model_copy(update=there)
             account = workspace.account(config, clock=clock, transport=TRANSPORT.get())
             async with account:
                 released = await release(
@@ -61,12 +65,11 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
             for job_id in released.stopped:
                 logger().info("job %s was stopped", job_id)
         else:
-            await asyncio.to_thread(ledger.settle, run.run_id)
+            await ask_ledger(clock, PATIENCE_S, ledger.settle, run.run_id)
         if not run.ended:
             ended = "cancelled" if state.is_cancelled() else "failed"
-            await asyncio.to_thread(
-                ledger.say, run.run_id, state=ended, line=state.message or state.name or ended
-            )
+            line = state.message or state.name or ended
+            await ask_ledger(clock, PATIENCE_S, ledger.say, run.run_id, state=ended, line=line)
     except TidemarkError as error:
         # The reaper comes by; a hook that fails is not told to anybody otherwise.
         logger().error("what the run holds could not be released: %s", error)

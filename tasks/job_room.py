@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import httpx
 from prefect.runtime import deployment, flow_run
@@ -23,9 +24,10 @@ from tasks.secrets import read_block
 from tasks.stop import STOP, Stop
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.job_steps import JobDesk, new_run, owner_name
+from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.clock import Clock, SystemClock
 from tidemark.config import Config, load_config, read_text
-from tidemark.errors import RefusedError
+from tidemark.errors import LedgerAway, RefusedError
 from tidemark.money.ledger import Ledger, LedgerRun
 from tidemark.money.opening import open_ledger
 from tidemark.money.policy import SpendingRules
@@ -37,6 +39,9 @@ from tidemark.results.redact import Redactor
 from tidemark.results.store import Store
 
 __all__ = ["CLOCK", "OWNERS", "TRANSPORT", "JobRoom", "automatic", "open_job_room"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 CLOCK: ContextVar[Clock | None] = ContextVar("tidemark_clock", default=None)
 """The clock of everything that waits or tells the time; this machine's where none is set."""
@@ -95,7 +100,17 @@ class JobRoom:
     async def say(self, state: str, line: str) -> None:
         """Tell what the run does: in the ledger, in Prefect's log, in the terminal."""
         self.progress.follow(state, line)
-        await asyncio.to_thread(self.ledger.say, self.run.run_id, state=state, line=line)
+        try:
+            await self.ask(self.ledger.say, self.run.run_id, state=state, line=line)
+        except LedgerAway as error:
+            if state != "running":
+                raise
+            # The job goes on, and what it does next is told again.
+            logger().warning("the ledger is not told what the run does: %s", error)
+
+    async def ask(self, method: Callable[P, T], *given: P.args, **named: P.kwargs) -> T:
+        """What a method of the ledger answers, asked again for a minute while that is away."""
+        return await ask_ledger(self.clock, PATIENCE_S, method, *given, **named)
 
     def __repr__(self) -> str:
         return f"JobRoom({self.run.run_id})"
@@ -139,11 +154,12 @@ async def open_job_room(
                 rules=rules,
                 region=account.region,
                 workspace_block=workspace._block_document_name,
+                endpoint=workspace.endpoint,
                 trigger=why,
                 trigger_ref=reference,
                 flow_run_id=str(flow_run.id) if flow_run.id else None,
             )
-            run = await asyncio.to_thread(ledger.begin_run, begun)
+            run = await ask_ledger(clock, PATIENCE_S, ledger.begin_run, begun)
             digest = plan_hash(plan)
             if run.plan_hash != digest:
                 raise RefusedError(

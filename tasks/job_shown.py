@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 from prefect.client.schemas.objects import State
@@ -62,7 +61,5 @@ async def ended(room: JobRoom, outcome: JobOutcome, end: JobEnd) -> JobOutcome |
 
 async def _over(room: JobRoom, state: str, line: str, outcome: str, exit_status: int) -> None:
     await room.say(state, line)
-    await asyncio.to_thread(
-        room.ledger.say, room.run.run_id, outcome=outcome, exit_status=exit_status
-    )
+    await room.ask(room.ledger.say, room.run.run_id, outcome=outcome, exit_status=exit_status)
     await room.progress.publish(force=True)

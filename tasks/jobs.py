@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
@@ -11,10 +12,12 @@ from tasks.job_evidence import keep_evidence
 from tasks.job_room import JobRoom
 from tasks.log import logger
 from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.dlc_status import Phase
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import Offer, Started, Where
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.workspaces import workspace_choice
+from tidemark.errors import LedgerAway
 from tidemark.money.amounts import sum_text
 from tidemark.money.approval import ApprovedPlan
 from tidemark.waiting.policy import Action, Decision
@@ -68,7 +71,8 @@ async def watch_the_job(room: JobRoom, offer: Offer, started: Started) -> JobEnd
     async def tell(job: Job, decision: Decision) -> None:
         nonlocal shown
         line = f"Job {job.job_id}: {job.status or 'no status yet'}"
-        if decision.action is not Action.WAIT:
+        # That a command runs on without a word is no news.
+        if decision.action is not Action.WAIT and job.phase is not Phase.ACTIVE:
             line += f" ({decision.why})"
         if line != shown:
             shown = line
@@ -83,8 +87,10 @@ async def watch_the_job(room: JobRoom, offer: Offer, started: Started) -> JobEnd
     async def asked_to_stop() -> str | None:
         if room.stop.asked:
             return room.stop.reason
-        run = await asyncio.to_thread(room.ledger.run, room.run.run_id)
-        return f"asked to stop by {run.cancel_asked}" if run.cancel_asked else None
+        with suppress(LedgerAway):  # asked again at the next look
+            run = await asyncio.to_thread(room.ledger.run, room.run.run_id)
+            return f"asked to stop by {run.cancel_asked}" if run.cancel_asked else None
+        return None
 
     def said(pod_id: str, line: str) -> None:
         logger().info("%s | %s", pod_id, room.redactor.text(line))

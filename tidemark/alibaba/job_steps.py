@@ -33,6 +33,7 @@ from tidemark.alibaba.job_names import job_name, job_tags
 from tidemark.alibaba.job_quote import QuoteSettings, look_up, quote_job
 from tidemark.alibaba.job_request import create_request
 from tidemark.alibaba.job_waiting import JobEnd, wait_for_job
+from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.alibaba.leased_jobs import LeaseTimes, Released, keep_alive, release, start_job
 from tidemark.alibaba.metering import metered
 from tidemark.clock import Clock
@@ -88,14 +89,15 @@ def new_run(
     rules: SpendingRules | None,
     region: str,
     workspace_block: str | None,
+    endpoint: str | None = None,
     trigger: str,
     trigger_ref: str | None = None,
     flow_run_id: str | None = None,
 ) -> LedgerRun:
     """A run to begin in the ledger, asked for by whoever this process belongs to.
 
-    `region` and the name of a saved workspace are what a release from another process needs. No
-    secret is in it.
+    `region`, the name of a saved workspace and an address in place of the services' own are what a
+    release from another process needs. No secret is in it.
     """
     timezone = rules.timezone if rules is not None else SpendingRules.usual_timezone()
     unique = re.sub(r"[^0-9a-f]", "", flow_run_id or "")[:8] or random_source.token_hex(4)
@@ -108,6 +110,7 @@ def new_run(
             "plan": plan.model_dump(mode="json"),
             "region": region,
             "workspace_block": workspace_block,
+            "endpoint": endpoint,
         },
         requested_by=_user(),
         trigger=trigger,
@@ -366,7 +369,7 @@ class JobDesk:
             now=datetime.fromtimestamp(self.account.time_s(), UTC),
         )
         try:
-            await self._ledger(
+            await asyncio.to_thread(
                 self.ledger.meter,
                 lease.lease_id,
                 billable_s=so_far.billable_s,
@@ -380,4 +383,4 @@ class JobDesk:
         return datetime.fromtimestamp(self.clock.time(), UTC)
 
     async def _ledger(self, method: Callable[..., T], *given: Any, **named: Any) -> T:
-        return await asyncio.to_thread(method, *given, **named)
+        return await ask_ledger(self.clock, PATIENCE_S, method, *given, **named)

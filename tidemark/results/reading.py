@@ -361,10 +361,15 @@ def _conformed(found: pa.Table, schema: pa.Schema) -> pa.Table:
 
 
 def with_reuse(run: Row, cells: Sequence[Row]) -> list[Row]:
-    """The rows of a run's cells; `reused_from` names the run that one was taken over from."""
+    """The rows of a run's cells; `reused_from` names the run that one was taken over from.
+
+    What a sweep measured inside of a job, in the round that is called after the job's run, was
+    measured for that run.
+    """
     own = run["run_id"]
     return [
-        {**row, "reused_from": None if row["run_id"] == own else row["run_id"]} for row in cells
+        {**row, "reused_from": None if own in (row["run_id"], row["round"]) else row["run_id"]}
+        for row in cells
     ]
 
 
