@@ -18,7 +18,7 @@ from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.alibaba.leased_jobs import Released, release
 from tidemark.clock import SystemClock
 from tidemark.config import load_config
-from tidemark.errors import LedgerError, TidemarkError
+from tidemark.errors import LedgerAway, LedgerError, TidemarkError
 from tidemark.money.opening import open_ledger
 
 __all__ = ["release_after", "release_run"]
@@ -41,7 +41,13 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
         logger().warning("nothing is released: %s", error)
         return
     try:
-        run = await ask_ledger(clock, PATIENCE_S, ledger.run, str(flow_run.id))
+        try:
+            run = await ask_ledger(clock, PATIENCE_S, ledger.run, str(flow_run.id))
+        except LedgerAway:
+            raise
+        except LedgerError:
+            logger().info("nothing is released: this run ended before it was begun")
+            return
         left = await ask_ledger(
             clock, PATIENCE_S, ledger.leases, run_id=run.run_id, unreleased=True
         )

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import Any
 
 from prefect import task
@@ -93,7 +93,8 @@ async def finish_job(
             outcome=outcome,
             exit_status=exit_status,
             started_at=end.job.gmt_create_time or run.created_at,
-            finished_at=datetime.now(UTC),
+            # Both by the service's clock, which need not be this machine's.
+            finished_at=end.job.gmt_finish_time or room.now(),
             cells_planned=len(cells_of(room.plan.sweep)) if room.plan.sweep is not None else 0,
             notes=tuple(_notes(room, offer, end, released)),
         ),
