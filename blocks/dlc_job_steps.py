@@ -25,7 +25,7 @@ from tidemark.alibaba.leased_jobs import Released
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.clock import Clock
 from tidemark.config import Config, load_config, read_text
-from tidemark.errors import LedgerAway, NotTheOwner, RefusedError, StoreError
+from tidemark.errors import LedgerError, NotTheOwner, RefusedError, StoreError
 from tidemark.money.amounts import sum_text
 from tidemark.money.approval import ApprovedPlan, approve
 from tidemark.money.ledger import Ledger, LedgerRun
@@ -240,7 +240,7 @@ class JobSteps:
                 await self._say(ledger, run_id, "running", line)
 
         async def asked_to_stop() -> str | None:
-            with suppress(LedgerAway):  # asked again at the next look
+            with suppress(LedgerError):  # asked again at the next look
                 run = await asyncio.to_thread(ledger.run, run_id)
                 return f"asked to stop by {run.cancel_asked}" if run.cancel_asked else None
             return None
@@ -309,14 +309,14 @@ class JobSteps:
 
     async def _say(self, ledger: Ledger, run_id: str, state: str, line: str) -> None:
         self._log.info("%s", line)
-        with suppress(LedgerAway):  # nobody's money depends on it
+        with suppress(LedgerError):  # nobody's money depends on it
             await asyncio.to_thread(ledger.say, run_id, state=state, line=line)
 
     async def _over(
         self, ledger: Ledger, run_id: str, state: str, line: str, outcome: str, exit_status: int
     ) -> None:
         self._log.info("%s", line)
-        with suppress(LedgerAway):
+        with suppress(LedgerError):
             await asyncio.to_thread(
                 ledger.say,
                 run_id,

@@ -51,6 +51,7 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
         left = await ask_ledger(
             clock, PATIENCE_S, ledger.leases, run_id=run.run_id, unreleased=True
         )
+        unreleased = ""
         if left:
             block = run.plan.get("workspace_block")
             workspace = await PaiWorkspace.aload(block) if block else PaiWorkspace()
@@ -70,11 +71,14 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
                 )
             for job_id in released.stopped:
                 logger().info("job %s was stopped", job_id)
+            for text in released.left:
+                logger().error("not released, and left to the reaper: %s", text)
+            unreleased = f"; not released: {'; '.join(released.left)}" if released.left else ""
         else:
             await ask_ledger(clock, PATIENCE_S, ledger.settle, run.run_id)
         if not run.ended:
             ended = "cancelled" if state.is_cancelled() else "failed"
-            line = state.message or state.name or ended
+            line = f"{state.message or state.name or ended}{unreleased}"
             await ask_ledger(clock, PATIENCE_S, ledger.say, run.run_id, state=ended, line=line)
     except TidemarkError as error:
         # The reaper comes by; a hook that fails is not told to anybody otherwise.

@@ -27,7 +27,7 @@ from tidemark.alibaba.job_steps import JobDesk, new_run, owner_name
 from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.clock import Clock, SystemClock
 from tidemark.config import Config, load_config, read_text
-from tidemark.errors import LedgerAway, RefusedError
+from tidemark.errors import LedgerError, RefusedError
 from tidemark.money.ledger import Ledger, LedgerRun
 from tidemark.money.opening import open_ledger
 from tidemark.money.policy import SpendingRules
@@ -102,7 +102,7 @@ class JobRoom:
         self.progress.follow(state, line)
         try:
             await self.ask(self.ledger.say, self.run.run_id, state=state, line=line)
-        except LedgerAway as error:
+        except LedgerError as error:
             if state != "running":
                 raise
             # The job goes on, and what it does next is told again.

@@ -17,7 +17,7 @@ from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import Offer, Started, Where
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.workspaces import workspace_choice
-from tidemark.errors import LedgerAway
+from tidemark.errors import LedgerError
 from tidemark.money.amounts import sum_text
 from tidemark.money.approval import ApprovedPlan
 from tidemark.waiting.policy import Action, Decision
@@ -87,7 +87,7 @@ async def watch_the_job(room: JobRoom, offer: Offer, started: Started) -> JobEnd
     async def asked_to_stop() -> str | None:
         if room.stop.asked:
             return room.stop.reason
-        with suppress(LedgerAway):  # asked again at the next look
+        with suppress(LedgerError):  # asked again at the next look
             run = await asyncio.to_thread(room.ledger.run, room.run.run_id)
             return f"asked to stop by {run.cancel_asked}" if run.cancel_asked else None
         return None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import getpass
+import logging
 import os
 import re
 import secrets as random_source
@@ -22,6 +23,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any, Literal, TypeVar
 
 from tidemark.alibaba.account import Account
@@ -37,7 +39,8 @@ from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.alibaba.leased_jobs import LeaseTimes, Released, keep_alive, release, start_job
 from tidemark.alibaba.metering import metered
 from tidemark.clock import Clock
-from tidemark.errors import LedgerAway, NotTheOwner
+from tidemark.errors import LedgerError, NotTheOwner, RefusedError
+from tidemark.money.amounts import sum_text
 from tidemark.money.approval import Approval, ApprovedPlan
 from tidemark.money.ledger import Lease, Ledger, LedgerRun, Reservation
 from tidemark.money.policy import Answer, SpendingRules, caps_of, judge, month_of, night_of
@@ -46,6 +49,8 @@ from tidemark.plan.job import JobPlan, plan_hash
 from tidemark.waiting.policy import Decision, Patience
 
 __all__ = ["JobDesk", "Offer", "Started", "Where", "new_run", "owner_name"]
+
+LOG = logging.getLogger("tidemark.alibaba")
 
 T = TypeVar("T")
 
@@ -175,10 +180,12 @@ class JobDesk:
 
     async def ask_policy(self, run: LedgerRun, quote: Quote, rules: SpendingRules) -> Answer:
         """Whether a policy allows what is quoted, beside what other runs have taken."""
+        # Counted to the night in which it is asked: the run may have waited since it began.
+        night, month = self._dates(rules)
         spent = await self._ledger(
             self.ledger.spent,
-            night=run.night,
-            month=run.month,
+            night=night,
+            month=month,
             person=run.requested_by,
             currency=rules.currency,
             without_run=run.run_id,
@@ -229,17 +236,24 @@ class JobDesk:
         agreed = None
         if answer.up_to is not None and answer.currency is not None:
             agreed = (answer.up_to, answer.currency)
+        night, month = self._dates(rules)
         caps = caps_of(
             rules,
             run_id=run.run_id,
-            night=run.night,
-            month=run.month,
+            night=night,
+            month=month,
             person=run.requested_by,
             plan_cap=None if plan.cap is None else (plan.cap.amount, plan.cap.currency),
             approved=agreed,
         )
         return await self._ledger(
-            self.ledger.reserve, quote.run_id, quote.bound, quote.currency, caps
+            self.ledger.reserve,
+            quote.run_id,
+            quote.bound,
+            quote.currency,
+            caps,
+            night=night,
+            month=month,
         )
 
     async def start(
@@ -253,8 +267,10 @@ class JobDesk:
     ) -> Started:
         """Create the attempt's job under a lease, or adopt it if it is there.
 
-        Raises NotTheOwner while another process owns the attempt, and AlibabaError.
+        Raises NotTheOwner while another process owns the attempt, RefusedError for a run that was
+        ended or whose money is no longer set aside, and AlibabaError.
         """
+        await self._check_reserved(run, offer.quote)
         name = job_name(self.ledger.installation, run.run_id, attempt)
         request = create_request(
             plan,
@@ -314,11 +330,18 @@ class JobDesk:
         Raises NotTheOwner when another process took the attempt over: the job is then its.
         """
         limits = plan.limits
+        spent: Decimal | None = None
 
         async def look(job: Job, decision: Decision) -> None:
-            await self._meter(started.lease, job, quote)
+            nonlocal spent
+            spent = await self._meter(started.lease, job, quote)
             if tell is not None:
                 await tell(job, decision)
+
+        async def why_stop() -> str | None:
+            if spent is not None and quote.bound is not None and spent >= quote.bound:
+                return f"all that was approved is spent: {sum_text(spent, quote.currency or '')}"
+            return None if asked_to_stop is None else await asked_to_stop()
 
         waiting = asyncio.create_task(
             wait_for_job(
@@ -329,13 +352,13 @@ class JobDesk:
                     queueing_s=limits.queueing_s,
                     preparing_s=limits.preparing_s,
                     image_pull_failing_s=limits.image_pull_timeout_s,
-                    total_s=limits.total_s,
+                    total_s=self._left_s(started.job, limits.total_s),
                 ),
                 interval_s=limits.poll_interval_s,
                 keep=keep,
                 tell=look,
                 said=said,
-                asked_to_stop=asked_to_stop,
+                asked_to_stop=why_stop,
             )
         )
         renewing = asyncio.create_task(
@@ -361,7 +384,30 @@ class JobDesk:
             self.ledger, self.account, run_id, clock=self.clock, why=why, owner=self.owner
         )
 
-    async def _meter(self, lease: Lease, job: Job, quote: Quote) -> None:
+    async def _check_reserved(self, run: LedgerRun, quote: Quote) -> None:
+        """A process that slept may have been given up meanwhile, and what it had set aside."""
+        now = await self._ledger(self.ledger.run, run.run_id)
+        held = await self._ledger(self.ledger.reservation, run.run_id)
+        known = await self._ledger(self.ledger.leases, run_id=run.run_id)
+        if not known and (now.ended or (quote.bound is not None and not held.open)):
+            raise RefusedError(
+                f"nothing is set aside for it any more (it is {now.state}: {now.line})",
+                f"run {run.run_id}",
+                "Start a new run",
+            )
+
+    def _left_s(self, job: Job, total_s: float) -> float:
+        """What is left of a job's time: one that is gone on with has no more than it had."""
+        if job.gmt_create_time is None:
+            return total_s
+        since_s = self.account.time_s() - job.gmt_create_time.timestamp()
+        return max(1.0, total_s - max(0.0, since_s))
+
+    def _dates(self, rules: SpendingRules | None) -> tuple[str, str]:
+        timezone = rules.timezone if rules is not None else SpendingRules.usual_timezone()
+        return night_of(self._now(), timezone), month_of(self._now(), timezone)
+
+    async def _meter(self, lease: Lease, job: Job, quote: Quote) -> Decimal | None:
         so_far = metered(
             job,
             price_per_hour=quote.price.per_hour,
@@ -376,8 +422,9 @@ class JobDesk:
                 amount=so_far.amount,
                 at=self._now(),
             )
-        except LedgerAway:
-            return  # read anew at the next look, and at the end
+        except LedgerError as error:
+            LOG.warning("what the job cost so far is not noted: %s", error)
+        return so_far.amount
 
     def _now(self) -> datetime:
         return datetime.fromtimestamp(self.clock.time(), UTC)

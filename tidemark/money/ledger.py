@@ -178,15 +178,25 @@ class Ledger:
             )  # fmt: skip
 
     def reserve(
-        self, run_id: str, amount: Decimal, currency: str, caps: Sequence[Cap]
+        self,
+        run_id: str,
+        amount: Decimal,
+        currency: str,
+        caps: Sequence[Cap],
+        *,
+        night: str | None = None,
+        month: str | None = None,
     ) -> Reservation:
         """Reserve `amount` for a run in all, what it has spent included.
 
         As much or less than it holds changes nothing. More is reserved only where no cap would be
-        passed: else CapReached, and nothing changes. Raises RefusedError across currencies.
+        passed: else CapReached, and nothing changes. `night` and `month` are those that the run
+        counts to, where it waited since it began. Raises RefusedError across currencies.
         """
         with self._writing() as connection:
-            return ledger_sums.reserve(connection, run_id, amount, currency, caps, self._now())
+            return ledger_sums.reserve(
+                connection, run_id, amount, currency, caps, self._now(), night=night, month=month
+            )
 
     def reservation(self, run_id: str) -> Reservation:
         """What a run reserved and spent."""

@@ -66,7 +66,8 @@ def intend(connection: Connection, lease: Lease, now: datetime) -> tuple[Lease, 
         "state": "intended" if found.resource_id is None else "created",
         "renewed_at": lease.renewed_at,
         "expires_at": lease.expires_at,
-        "not_after": max(lease.not_after, found.not_after),
+        # What is there was approved up to then; gone on with, it has no more time than that.
+        "not_after": lease.not_after if found.resource_id is None else found.not_after,
         "released_at": None,
     }
     if found.resource_id is None:

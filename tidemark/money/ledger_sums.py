@@ -64,9 +64,12 @@ def reserve(
     currency: str,
     caps: Sequence[Cap],
     now: datetime,
+    *,
+    night: str | None = None,
+    month: str | None = None,
 ) -> Reservation:
     """Reserve `amount` in all for a run, if no cap is passed. What it has already is returned
-    where that is as much."""
+    where that is as much. `night` and `month` are those that it counts to from now on."""
     run = the_run(connection, run_id)
     amount = rounded(amount, f"run {run_id}: amount")
     held = reservation_of(connection, run_id)
@@ -77,6 +80,10 @@ def reserve(
         )  # fmt: skip
     if held.open and amount <= held.amount:
         return held
+    told = {name: key for name, key in (("night", night), ("month", month)) if key is not None}
+    if told:
+        connection.execute(update(RUNS).where(RUNS.c.run_id == run_id).values(told))
+        run = the_run(connection, run_id)
     for cap in caps:
         _check_cap(connection, cap, run, max(amount, held.metered), currency)
     values = {"amount": amount, "currency": currency, "is_open": True, "changed_at": now}
