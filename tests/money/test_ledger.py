@@ -479,3 +479,17 @@ def test_the_other_plan_of_a_quote_is_kept_apart(ledger: Ledger) -> None:
     kept = ledger.last_quote("run-1")
     assert kept is not None
     assert kept.plan_hash == OTHER_HASH
+
+
+def test_a_run_that_failed_and_is_gone_on_with_may_end_well(ledger: Ledger) -> None:
+    ledger.begin_run(run("run-1", flow_run_id="flow-1"))
+    ledger.ask_to_cancel("run-1", "wang")
+    ledger.say("run-1", state="failed", outcome="failed", exit_status=1)
+    again = ledger.begin_run(run("run-2", flow_run_id="flow-1"))
+    assert (again.run_id, again.ended, again.cancel_asked) == ("run-1", False, None)
+    ledger.say("run-1", state="finished", outcome="complete", exit_status=0)
+    assert (ledger.run("run-1").state, ledger.run("run-1").exit_status) == ("finished", 0)
+    for state in ("rejected", "finished"):
+        ledger.begin_run(run(state))
+        ledger.say(state, state=state)
+        assert ledger.begin_run(run(state)).state == state

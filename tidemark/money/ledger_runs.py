@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 
+# Such a run may be tried again, as the same one; what was finished or rejected stays so.
+_GONE_ON_WITH = ("failed", "cancelled")
+
+
 def begin_run(connection: Connection, run: LedgerRun) -> LedgerRun:
     """The run that is there for this flow run or id, else this one, now noted."""
     _check_state(run.state)
@@ -43,7 +47,11 @@ def begin_run(connection: Connection, run: LedgerRun) -> LedgerRun:
             "Begin a run with an id of its own",
         )  # fmt: skip
     if found:
-        return _run(found[0])
+        there = _run(found[0])
+        if there.state in _GONE_ON_WITH:
+            again = {"state": "quoting", "outcome": None, "exit_status": None, "cancel_asked": None}
+            _update(connection, there.run_id, {**again, "updated_at": run.updated_at})
+        return the_run(connection, there.run_id)
     connection.execute(insert(RUNS).values(_values(run)))
     return the_run(connection, run.run_id)
 
