@@ -139,6 +139,9 @@ class _Player:
             outcome.missed = True
             return outcome
         self.told["flow"] = self._state("flow") or f"exit status {status}"
+        run_id = self._run_id()
+        if run_id is not None:
+            await self.world.settle_clones(run_id)
         await self._hook()
         died = self.world.note("flow.json") is None
         # The reaper comes when the lease has expired, at any moment of its interval.
@@ -152,7 +155,7 @@ class _Player:
         else:
             self.told["reaped"] = [reaped["stopped"], reaped["left"]]
         self._check("after the reaper's pass", died=died)
-        if self._run_part() is None and not self._is_over():
+        if self._manifest() is None and not self._is_over():
             await self._run("resume")
             self.told["resumed"] = self._state("resume")
             self._check("after the run was gone on with", died=died)

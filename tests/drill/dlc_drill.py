@@ -24,7 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from dlc_cases import Case, Outcome, Range, drilled
-from dlc_points import FAULTS, Point, faults_of
+from dlc_points import FAULTS, Point
 
 __all__ = ["enumerate_cases", "play_all", "record", "table"]
 
@@ -46,7 +46,7 @@ async def record(place: Range) -> list[Point]:
 
 def enumerate_cases(points: Sequence[Point]) -> list[Case]:
     """Each fault at each point."""
-    return [Case(point, fault) for point in dict.fromkeys(points) for fault in faults_of(point)]
+    return [Case(point, fault) for point in dict.fromkeys(points) for fault in FAULTS]
 
 
 async def play_all(

@@ -31,7 +31,7 @@ from dlc_clock import DrillClock
 from tidemark.results.failures import explained
 from tidemark.results.files import LocalFiles
 
-__all__ = ["FAULTS", "Fault", "Injector", "Point", "faults_of"]
+__all__ = ["FAULTS", "Fault", "Injector", "Point"]
 
 # Long enough that a signal to the process is seen before its thread goes on.
 _SIGNAL_S = 0.05
@@ -79,12 +79,6 @@ class Point:
         kind, _, rest = text.partition("/")
         name, _, nth = rest.rpartition("/")
         return cls(kind, name, int(nth))
-
-
-def faults_of(point: Point) -> tuple[Fault, ...]:
-    """What can happen there: all of it, everywhere."""
-    del point
-    return FAULTS
 
 
 class Injector:

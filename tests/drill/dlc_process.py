@@ -10,10 +10,12 @@ import asyncio
 import json
 import os
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -74,6 +76,7 @@ def play(task: Task) -> None:
         "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",
     }
     os.chdir(task.folder)
+    threading.Thread(target=_end_with_drill, daemon=True).start()
     roles: dict[str, Callable[[Task, Injector], Awaitable[dict[str, Any]]]] = {
         "flow": _flow,
         "hook crashed": _hook,
@@ -102,6 +105,13 @@ def play(task: Task) -> None:
     print(f"--- {task.role} took {time.process_time():.2f} s of the processor", flush=True)
     sys.stderr.flush()
     os._exit(status)
+
+
+def _end_with_drill() -> None:
+    drill = parent_process()
+    if drill is not None:
+        drill.join()
+        os._exit(1)
 
 
 async def _with_clock(

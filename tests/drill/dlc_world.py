@@ -48,6 +48,8 @@ jobs:
            logs: ["tide comes", "tide goes"], visible_after_s: 20}
 """
 
+ENDLESS = "jobs: [{then: {running_s: never}}]"
+
 _ENDED = frozenset(("Succeeded", "Failed", "Stopped"))
 
 
@@ -101,12 +103,23 @@ class World:
         await world._settle_others()
         return world
 
+    async def settle_clones(self, run_id: str) -> None:
+        """Other people's copies of a run's job: with its tags, or with its name."""
+        name, tags = job_name(INSTALLATION, run_id, 1), job_tags(INSTALLATION, run_id, 1, "0" * 64)
+        self.simulator.play(scenario_from_text(ENDLESS, "drill"))
+        await self._settle(
+            (f"{name}-copy", tags),
+            (name, {"team": "search"}),
+            (name, job_tags(OTHER, run_id, 1, "0" * 64)),
+        )
+        self.simulator.play(scenario_from_text(SCENARIO, "drill"))
+
     async def _settle_others(self) -> None:
         """Other people's jobs, some of which look like ours."""
         run = "20260101t000000-colleague-1"
         ours = job_tags(INSTALLATION, run, 1, "0" * 64)
         theirs = job_tags(OTHER, run, 1, "0" * 64)
-        given: list[tuple[str, dict[str, str]]] = [
+        await self._settle(
             ("training-colleague-7", {"team": "search"}),
             (job_name(OTHER, run, 1), theirs),
             # A name like ours says nothing without the tags, nor tags without the name.
@@ -114,7 +127,9 @@ class World:
             ("copy-of-colleague-job", ours),
             (job_name(OTHER, run, 2), ours),
             ("tidemark-script-colleague-1", {"tidemark": "script"}),
-        ]
+        )
+
+    async def _settle(self, *given: tuple[str, dict[str, str]]) -> None:
         account = Account(
             StaticCredentials.of("LTAIsimulator", "simulator-secret"),
             "cn-hangzhou",
@@ -163,10 +178,6 @@ class World:
     def attempts(self) -> Counter[str]:
         """How many jobs there ever were of each attempt."""
         return Counter(job.name for job in self.ours())
-
-    def calls(self) -> list[str]:
-        """The operations that were called, in order."""
-        return [str(seen["action"]) for seen in self.simulator.requests()]
 
     def note(self, name: str) -> dict[str, Any] | None:
         """What a process wrote."""
