@@ -166,8 +166,8 @@ class _Player:
         done = self.world.note(f"{role}.json")
         return f"{done['state']}: {(done['message'] or '')[:300]}" if done else None
 
-    def _is_over(self) -> bool:
-        done = self.world.note("flow.json")
+    def _is_over(self, role: str = "flow") -> bool:
+        done = self.world.note(f"{role}.json")
         return done is not None and done["state"] == "Completed"
 
     async def _hook(self) -> None:
@@ -229,11 +229,10 @@ class _Player:
     def _check_results(self) -> None:
         succeeded = [job.job_id for job in self.world.ours() if job.status == "Succeeded"]
         run_part, manifest = self._run_part(), self._manifest()
-        if succeeded and not (run_part and manifest):
-            self.problems.append(
-                f"{succeeded[0]} has succeeded, and of its run there is row: {run_part}, "
-                f"manifest: {manifest}"
-            )
+        completed = self._is_over("flow") or self._is_over("resume")
+        if (succeeded or completed) and not (run_part and manifest):
+            what = f"job {succeeded[0]} has succeeded" if succeeded else "the run has completed"
+            self.problems.append(f"{what}, and its row is {run_part}, its manifest {manifest}")
         # Cells of an earlier night, and the run's own row where there is one.
         for run_id, cells in ((EARLIER_RUN, 2), (self._run_id() if run_part else None, 0)):
             if run_id is None:
