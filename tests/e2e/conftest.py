@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tidemark.config import load_config
 from tidemark.engines.calibration import simulated_endpoint
@@ -88,12 +88,16 @@ class Installation:
         return found
 
     def newest_run(self) -> dict[str, Any] | None:
-        """The newest run of those that people start: the reaper's come by themselves."""
+        """The newest run that a person started: others come by themselves meanwhile."""
         started = [self.deployments[name] for name in ("sweep", "dlc-benchmark")]
         wanted = {"deployments": {"id": {"any_": started}}}
-        order = {"sort": "EXPECTED_START_TIME_DESC", "limit": 1}
-        runs = self.post("/flow_runs/filter", {**wanted, **order})
-        return runs[0] if runs else None
+        runs = self.post("/flow_runs/filter", {**wanted, "sort": "EXPECTED_START_TIME_DESC"})
+        by_hand = (
+            run
+            for run in runs
+            if not run["auto_scheduled"] and (run["created_by"] or {}).get("type") != "AUTOMATION"
+        )
+        return next(by_hand, None)
 
     def artifact(self, run_id: str, key: str) -> dict[str, Any] | None:
         wanted = {"artifacts": {"flow_run_id": {"any_": [run_id]}, "key": {"any_": [key]}}}
@@ -157,6 +161,7 @@ def installation(tmp_path_factory: pytest.TempPathFactory, cloud: str) -> Iterat
         "PREFECT_SERVER_API_PORT": str(port),
         "PREFECT_UI_URL": f"http://127.0.0.1:{port}",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "5",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         "DO_NOT_TRACK": "1",
         "TIDEMARK_HOME": str(home / "tidemark"),
@@ -233,7 +238,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def page(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
     opened = browser.new_page(viewport={"width": 1280, "height": 1000})
-    opened.set_default_timeout(20_000)
+    opened.set_default_timeout(30_000)
+    expect.set_options(timeout=30_000)
     failed_before = request.session.testsfailed
     yield opened
     if request.session.testsfailed > failed_before:

@@ -237,6 +237,42 @@ def blocks(
 
 
 @pytest.fixture(scope="module")
+def unattended(installation: Installation, blocks: dict[str, str]) -> None:
+    """A schedule with a policy that allows its run, and an event with one that does not. Their
+    runs come while other tests go on."""
+    deployment = installation.deployments[DEPLOYMENT]
+    soon = (datetime.now(UTC) + timedelta(seconds=45)).isoformat()
+    schedule = {
+        "schedule": {"interval": 86_400, "anchor_date": soon},
+        "max_scheduled_runs": 1,
+        "parameters": parameters(installation, "nightly", policy=saved(blocks["generous"])),
+    }
+    installation.post(f"/deployments/{deployment}/schedules", [schedule])
+    action = {
+        "type": "run-deployment",
+        "source": "selected",
+        "deployment_id": deployment,
+        "parameters": parameters(installation, "after a deploy", policy=saved(blocks["tight"])),
+    }
+    trigger = {
+        "type": "event",
+        "posture": "Reactive",
+        "expect": ["model.deployed"],
+        "threshold": 1,
+        "within": 0,
+    }
+    automation = {"name": "a model was deployed", "trigger": trigger, "actions": [action]}
+    installation.post("/automations/", automation)
+    event = {
+        "id": str(uuid4()),
+        "occurred": datetime.now(UTC).isoformat(),
+        "event": "model.deployed",
+        "resource": {"prefect.resource.id": "model.llama"},
+    }
+    installation.ask("POST", "/events", [event]).raise_for_status()
+
+
+@pytest.fixture(scope="module")
 def waiting(installation: Installation, blocks: dict[str, str]) -> dict[str, str]:
     """Runs that wait for an answer, by what is tried with them."""
     changing = {"policy": saved(blocks["changing"])}
@@ -408,6 +444,7 @@ def rows(installation: Installation, run_id: str) -> list[dict[str, Any]]:
     return [row for row in kept if row["flow_run_id"] == run_id]
 
 
+@pytest.mark.usefixtures("unattended")
 def test_a_rejection_in_the_browser_ends_the_run_whatever_a_policy_says_by_then(
     page: Page, shot: Shot, installation: Installation, cloud: str, waiting: dict[str, str]
 ) -> None:
@@ -527,55 +564,22 @@ def started_by(installation: Installation, test: Callable[[dict[str, Any]], bool
     return run_id
 
 
+@pytest.mark.usefixtures("unattended")
 def test_a_scheduled_run_is_answered_by_its_policy_without_waiting(
-    installation: Installation, blocks: dict[str, str]
+    installation: Installation,
 ) -> None:
-    given = parameters(installation, "nightly", policy=saved(blocks["generous"]))
-    schedules = f"/deployments/{installation.deployments[DEPLOYMENT]}/schedules"
-    soon = (datetime.now(UTC) + timedelta(seconds=10)).isoformat()
-    schedule = {
-        "schedule": {"interval": 30, "anchor_date": soon},
-        "max_scheduled_runs": 1,
-        "parameters": given,
-    }
-    [made] = installation.post(schedules, [schedule])
-    try:
-        run_id = started_by(installation, lambda run: bool(run["auto_scheduled"]))
-    finally:
-        installation.ask("DELETE", f"{schedules}/{made['id']}")
+    run_id = started_by(installation, lambda run: bool(run["auto_scheduled"]))
     assert finished(installation, run_id, 120) == "COMPLETED"
     [row] = rows(installation, run_id)
     assert row["trigger"] == "schedule"
     assert row["approved_by"].startswith("policy generous")
+    assert "Suspended" not in states(installation, run_id)
 
 
+@pytest.mark.usefixtures("unattended")
 def test_an_event_triggered_run_is_refused_by_the_rule_that_says_no(
-    installation: Installation, cloud: str, blocks: dict[str, str]
+    installation: Installation, cloud: str
 ) -> None:
-    given = parameters(installation, "after a deploy", policy=saved(blocks["tight"]))
-    action = {
-        "type": "run-deployment",
-        "source": "selected",
-        "deployment_id": installation.deployments[DEPLOYMENT],
-        "parameters": given,
-    }
-    trigger = {
-        "type": "event",
-        "posture": "Reactive",
-        "expect": ["model.deployed"],
-        "threshold": 1,
-        "within": 0,
-    }
-    installation.post(
-        "/automations/", {"name": "a model was deployed", "trigger": trigger, "actions": [action]}
-    )
-    event = {
-        "id": str(uuid4()),
-        "occurred": datetime.now(UTC).isoformat(),
-        "event": "model.deployed",
-        "resource": {"prefect.resource.id": "model.llama"},
-    }
-    installation.ask("POST", "/events", [event]).raise_for_status()
     run_id = started_by(
         installation, lambda run: (run["created_by"] or {}).get("type") == "AUTOMATION"
     )
@@ -583,9 +587,15 @@ def test_an_event_triggered_run_is_refused_by_the_rule_that_says_no(
     message = installation.run(run_id)["state"]["message"]
     assert "policy tight" in message
     assert "per_run" in message
+    assert "Suspended" not in states(installation, run_id)
     run = noted(installation, run_id)
     assert (run.trigger, run.state) == ("event", "rejected")
     assert created(cloud, run) == []
+
+
+def states(installation: Installation, run_id: str) -> str:
+    """All the states that a run has been in, as the server tells them."""
+    return installation.ask("GET", f"/flow_run_states/?flow_run_id={run_id}").text
 
 
 def pages(installation: Installation, path: str, **wanted: Any) -> Iterator[str]:
@@ -614,7 +624,7 @@ def everything_in_prefect(installation: Installation) -> Iterator[tuple[str, str
     yield "/events/filter", json.dumps(installation.post("/events/filter", {"limit": 50}))
     runs = installation.post("/flow_runs/filter", {"limit": 200})
     for run in runs:
-        yield "states", installation.ask("GET", f"/flow_run_states/?flow_run_id={run['id']}").text
+        yield "states", states(installation, run["id"])
         inputs = installation.post(f"/flow_runs/{run['id']}/input/filter", {"prefix": ""})
         yield "inputs", json.dumps(inputs)
 
