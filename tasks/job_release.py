@@ -40,6 +40,7 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
     except LedgerError as error:
         logger().warning("nothing is released: %s", error)
         return
+    mine = OWNERS.get(str(flow_run.id))
     try:
         try:
             run = await ask_ledger(clock, PATIENCE_S, ledger.run, str(flow_run.id))
@@ -51,7 +52,7 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
         left = await ask_ledger(
             clock, PATIENCE_S, ledger.leases, run_id=run.run_id, unreleased=True
         )
-        unreleased = ""
+        unreleased, theirs = "", False
         if left:
             block = run.plan.get("workspace_block")
             workspace = await PaiWorkspace.aload(block) if block else PaiWorkspace()
@@ -67,16 +68,21 @@ async def release_after(_flow: Flow[..., Any], flow_run: FlowRun, state: State[A
                     clock=clock,
                     why=f"the run is {state.name}",
                     # In another process there is none: what was cancelled or has crashed is over.
-                    owner=OWNERS.get(str(flow_run.id)),
+                    owner=mine,
                 )
             for job_id in released.stopped:
                 logger().info("job %s was stopped", job_id)
             for text in released.left:
                 logger().error("not released, and left to the reaper: %s", text)
+            now = await ask_ledger(clock, PATIENCE_S, ledger.leases, run_id=run.run_id)
+            # Another process goes on with the run: how it ends is for that one to say.
+            theirs = mine is not None and any(
+                lease.state != "released" and lease.owner != mine for lease in now
+            )
             unreleased = f"; not released: {'; '.join(released.left)}" if released.left else ""
         else:
             await ask_ledger(clock, PATIENCE_S, ledger.settle, run.run_id)
-        if not run.ended:
+        if not run.ended and not theirs:
             ended = "cancelled" if state.is_cancelled() else "failed"
             line = f"{state.message or state.name or ended}{unreleased}"
             await ask_ledger(clock, PATIENCE_S, ledger.say, run.run_id, state=ended, line=line)

@@ -73,7 +73,7 @@ async def finish_job(
         trigger=run.trigger,
         trigger_ref=run.trigger_ref,
         requested_by=run.requested_by,
-        approved_by=f"{approved.approval.by} ({approved.approval.channel})",
+        approved_by=" via ".join(dict.fromkeys((approved.approval.by, approved.approval.channel))),
         approved_at=approved.approval.decided_at,
         flow_run_id=run.flow_run_id,
         reproduce=f"tidemark dlc run run:{run.run_id} --store {room.place.uri}",

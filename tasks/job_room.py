@@ -54,6 +54,8 @@ TRANSPORT: ContextVar[httpx.AsyncBaseTransport | None] = ContextVar(
 OWNERS: dict[str, str] = {}
 """By flow run, as whom this process owns its leases: a hook in it releases no others."""
 
+_ACCOUNT_SECRETS = ("ALIBABA_CLOUD_ACCESS_KEY_SECRET", "ALIBABA_CLOUD_SECURITY_TOKEN")
+
 # Seconds that steps take besides the job itself, for the bar.
 _EXPECTED_S = {"quoting": 5.0, "starting": 10.0, "collecting": 5.0}
 
@@ -140,7 +142,9 @@ async def open_job_room(
     _refuse_distant_folder(plan, place)
     lent = lend(plan.secrets, environ, read_text, read_block)
     lent_for_store = lend(references(place.credentials), environ, read_text, read_block)
-    redactor = Redactor((*lent.values(), *lent_for_store.values(), *workspace.secrets))
+    # A job's log may tell what its account's own variables hold here.
+    own = [environ[name] for name in _ACCOUNT_SECRETS if environ.get(name)]
+    redactor = Redactor((*lent.values(), *lent_for_store.values(), *workspace.secrets, *own))
     rules = policy.rules() if policy is not None else None
     opened_store = place.open(lent_for_store, redactor, outbox=config.outbox)
     ledger = await asyncio.to_thread(open_ledger, config, clock, create=True)

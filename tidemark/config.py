@@ -220,7 +220,8 @@ def _network(value: str, origin: str) -> Literal["public", "vpc"]:
 
 def _installation(value: str, origin: str) -> str | None:
     # It becomes a part of names, of at most 256 characters, and of tags.
-    if value and not re.fullmatch(r"[a-z0-9]{4,32}", value):
+    # What scripts start carries "script" in its place.
+    if value and (value == "script" or not re.fullmatch(r"[a-z0-9]{4,32}", value)):
         raise ConfigError(
             "is no id of an installation", f"{origin}: installation",
             "Write 4 to 32 small letters and digits, or leave it out: one is made",

@@ -246,3 +246,10 @@ def test_an_approval_is_carried_to_another_process() -> None:
     for carried in (copy.deepcopy(given), pickle.loads(pickle.dumps(given))):
         assert carried == given
         try_to_create(carried, body())
+
+
+def test_a_yes_from_before_the_quote_is_refused() -> None:
+    given = quote()
+    early = approval(given, decided_at=given.quoted_at - timedelta(days=300))
+    with pytest.raises(RefusedError, match="before there was a quote"):
+        approve(given, early, plan_hash=PLAN_HASH, now=lambda: NOW)

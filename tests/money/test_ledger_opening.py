@@ -317,3 +317,11 @@ def test_a_ledger_shows_where_it_is(ledger_url: str, tmp_path: Path) -> None:
     assert ledger.place == str(tmp_path / "ledger.db")
     assert repr(ledger) == f"Ledger({ledger.place!r}, installation='abcd')"
     assert issubclass(LedgerAway, TidemarkError)
+
+
+def test_an_at_sign_in_a_password_shows_nothing_of_it() -> None:
+    with pytest.raises(ConfigError, match="more than one @") as refused:
+        Ledger.open(
+            "postgresql://u:canary1@canary2@localhost/db", installation="abcd", clock=SetClock()
+        )
+    assert "canary" not in str(refused.value)

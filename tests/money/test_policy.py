@@ -306,3 +306,14 @@ def test_a_form_can_be_made_of_the_rules() -> None:
 def test_rules_never_change() -> None:
     with pytest.raises(ValidationError):
         rules().per_run = Decimal(100)  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("wrong", ["1e999999999", "1_000", "\uff11", "0x10", " "])
+def test_an_amount_that_is_no_plain_number_is_refused(wrong: str) -> None:
+    with pytest.raises(ValidationError, match="is not a number"):
+        SpendingRules.model_validate({"currency": "CNY", "per_run": wrong})
+
+
+def test_a_pattern_of_many_stars_is_looked_for_at_once() -> None:
+    allowed = rules(allowed_specs=["*a" * 30 + "*b"])
+    assert not answer(allowed, quote(spec="a" * 60)).allowed  # or the test never ends

@@ -35,6 +35,8 @@ def refused(base: dict[str, Any], changes: dict[str, Any]) -> PlanError:
         ({"command": GONE}, "command", "missing, and so is a sweep", "Give the command"),
         ({"command": "  "}, "command", "is empty", "Write what the shell is to run"),
         ({"command": "a\x00b"}, "command", "control character", "Remove it"),
+        ({"command": "echo \u202etfel"}, "command", "not seen", "Remove it"),
+        ({"command": "echo \x9b"}, "command", "control character", "Remove it"),
         ({"command": "run --key sk-0123456789abcdef"}, "command", "a secret", "mounts"),
         ({"sweep": SWEEP}, "command", "beside a sweep", "Keep one"),
         ({"limits": {"total_s": -5}}, "limits.total_s", "at least 60", "Give 60 or more"),

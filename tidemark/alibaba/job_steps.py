@@ -14,9 +14,9 @@ Each step can be taken again after a crash: the ledger says what was done.
 from __future__ import annotations
 
 import asyncio
-import getpass
 import logging
 import os
+import pwd
 import re
 import secrets as random_source
 import socket
@@ -129,8 +129,9 @@ def new_run(
 
 
 def _user() -> str | None:
+    """The account that this process runs as, whatever its variables say."""
     try:
-        return getpass.getuser()
+        return pwd.getpwuid(os.getuid()).pw_name
     except (OSError, KeyError):
         return None
 

@@ -452,7 +452,10 @@ def _without_password(url: str) -> str:
     from sqlalchemy.exc import ArgumentError
 
     try:
-        return make_url(url).render_as_string(hide_password=True)
+        shown = make_url(url)
+        if "@" in (shown.host or ""):
+            return "a URL with more than one @"
+        return shown.render_as_string(hide_password=True)
     except (ArgumentError, ValueError):
         return "no URL of a database"
 

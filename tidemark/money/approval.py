@@ -131,6 +131,11 @@ def _check_decision(plan: ApprovedPlan) -> None:
             f"{_time(quote.expires_at)}",
             "Ask for a new quote: prices may have changed",
         )
+    if approval.decided_at < quote.quoted_at - _CLOCKS_DIFFER:
+        raise _refused(
+            f"was given at {_time(approval.decided_at)}, before there was a quote",
+            "Set the clocks of the machines involved",
+        )
     if approval.decided_at > plan.now() + _CLOCKS_DIFFER:
         raise _refused(
             f"was given at {_time(approval.decided_at)}, which is not yet",

@@ -236,6 +236,11 @@ def _parsed(url: str) -> URL:
     except (ArgumentError, ValueError):
         # Their words repeat the URL, with its password.
         raise ConfigError("is no URL of a database", _WHERE, _EXAMPLES) from None
+    if "@" in (parsed.host or ""):
+        # What stands before it is the end of a password, and would be shown as part of the host.
+        raise ConfigError(
+            "has more than one @", _WHERE, "Write %40 for an @ in the name or the password"
+        )
     if driver == "sqlite":
         if parsed.host or parsed.username or parsed.query or parsed.port:
             raise ConfigError(

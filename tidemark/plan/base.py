@@ -50,10 +50,14 @@ class PlanModel(BaseModel):
         return described
 
 
+UNSEEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Categories of characters that are not seen as they are: control, invisible formatting, halves of
+surrogate pairs, line breaks."""
+
+
 def _printable(text: str) -> str:
     for character in text:
-        # Cc: control, Cf: invisible formatting, Cs: half a surrogate pair, Zl/Zp: line breaks.
-        if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Zl", "Zp"}:
+        if unicodedata.category(character) in UNSEEN:
             raise refusal(
                 "holds an invisible or control character",
                 "Type the text again, without line breaks or pasted formatting",

@@ -5,7 +5,7 @@ Whatever can be known to fail before anything is billed is refused here, at the 
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from typing import ClassVar, Literal, Self
 from urllib.parse import urlsplit
 
@@ -13,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 
 from tidemark.plan.advice import warnings
 from tidemark.plan.amount import Sum
-from tidemark.plan.base import Name, PlanModel, Real, Whole
+from tidemark.plan.base import UNSEEN, Name, PlanModel, Real, Whole
 from tidemark.plan.estimate import estimate
 from tidemark.plan.job_container import (
     Environment,
@@ -225,8 +225,12 @@ class JobPlan(PlanModel):
             return None
         if not command.strip():
             raise refusal("is empty", "Write what the shell is to run")
-        if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", command):
-            raise refusal("holds a control character", "Remove it; line breaks and tabs may stay")
+        # Invisible ones too: whoever approves it has to see what runs.
+        if any(unicodedata.category(one) in UNSEEN and one not in "\n\t" for one in command):
+            raise refusal(
+                "holds a control character or one that is not seen",
+                "Remove it; line breaks and tabs may stay",
+            )
         if looks_like_secret(command):
             raise refusal(
                 "looks as if it held a secret, and everyone who sees the job can read it",
