@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import random
-import time
 from pathlib import Path
 
 import pytest
@@ -11,14 +11,11 @@ from dlc_cases import drilled
 from dlc_drill import enumerate_cases, play_all, record, table
 from dlc_points import FAULTS
 
-# One of each fault: on two processors they take about half a minute, with what they need before.
 SEED = 20261122
-TIME_S = 45.0
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(400)  # half a minute, on a machine that is not busy
 async def test_nothing_is_left_doubled_or_lost_whatever_fails(tmp_path: Path) -> None:
-    begun_s = time.monotonic()
     dice = random.Random(SEED)
     async with drilled(tmp_path) as place:
         points = await record(place)
@@ -26,8 +23,6 @@ async def test_nothing_is_left_doubled_or_lost_whatever_fails(tmp_path: Path) ->
         assert len(cases) >= 500
         assert {point.kind for point in points} == {"cloud", "ledger", "store", "Prefect"}
         sample = [dice.choice([case for case in cases if case.fault is fault]) for fault in FAULTS]
-        outcomes = await play_all(place, sample, until_s=begun_s + TIME_S)
-    assert outcomes
-    assert [f"{one.case}: {one.problems}" for one in outcomes if one.problems] == [], table(
-        outcomes
-    )
+        outcomes = await play_all(place, sample, until_s=math.inf)
+    failed = [f"{one.case}: {one.problems}" for one in outcomes if one.problems]
+    assert failed == [], table(outcomes)
