@@ -155,7 +155,7 @@ class _Player:
         else:
             self.told["reaped"] = [reaped["stopped"], reaped["left"]]
         self._check("after the reaper's pass", died=died)
-        if self._manifest() is None and not self._is_over():
+        if not self._is_over():
             await self._run("resume")
             self.told["resumed"] = self._state("resume")
             self._check("after the run was gone on with", died=died)
