@@ -8,12 +8,12 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from cloud import LEAVE
+from cloud import LEAVE, Cloud, cloud
 from leasing import INSTALLATION, TTL_S, Office, office
 
 from tidemark.alibaba.errors import AlibabaError
 from tidemark.alibaba.job_names import job_name
-from tidemark.alibaba.leased_jobs import LeaseTimes, keep_alive
+from tidemark.alibaba.leased_jobs import LeaseTimes, keep_alive, release
 from tidemark.errors import LedgerAway, NotTheOwner, RefusedError
 
 NAME = job_name(INSTALLATION, "run1", 1)
@@ -395,3 +395,37 @@ async def test_a_reservation_stays_while_an_attempt_is_anothers(here: Office) ->
     assert here.ledger.reservation("run1").open
     assert (await here.release(owner="second")).complete
     assert not here.ledger.reservation("run1").open
+
+
+def another_account(here: Office) -> Cloud:
+    """An account that has none of the jobs, at the same time."""
+    other = cloud()
+    other.clock.advance(here.clock.monotonic() - other.clock.monotonic())
+    return other
+
+
+async def test_credentials_of_another_account_give_no_lease_of_a_running_job_back(
+    here: Office,
+) -> None:
+    here.begin()
+    _, started = await here.start()
+    await here.clock.sleep(1000)
+    other = another_account(here)
+    released = await release(here.ledger, other.account, "run1", clock=here.clock, why="cancelled")
+    assert not released.complete
+    assert f"{started.job.job_id} of {NAME} is not found" in released.left[0]
+    assert here.kept().state == "created"
+    assert here.ledger.reservation("run1").open
+    again = await here.release()
+    assert again.complete
+    assert again.jobs[0].job_id == started.job.job_id
+
+
+async def test_a_job_deleted_long_after_its_own_limit_is_over(here: Office) -> None:
+    here.begin()
+    await here.start()
+    await here.clock.sleep(8 * 86400)
+    other = another_account(here)
+    released = await release(here.ledger, other.account, "run1", clock=here.clock, why="cleaned")
+    assert released.complete
+    assert here.kept().state == "released"

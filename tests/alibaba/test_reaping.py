@@ -9,10 +9,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from cloud import LEAVE
+from cloud import LEAVE, cloud
 from leasing import INSTALLATION, TTL_S, Office, machine_price, office
 
 from tidemark.alibaba.job_names import job_name, job_tags
+from tidemark.alibaba.reaping import reap
 from tidemark.errors import NotTheOwner
 
 NAME = job_name(INSTALLATION, "run1", 1)
@@ -406,3 +407,23 @@ async def test_a_run_that_died_before_its_job_gives_its_money_back(here: Office)
     assert report.closed == ("run2",)
     assert not here.ledger.reservation("run2").open
     assert here.ledger.run("run2").state == "failed"
+
+
+async def test_credentials_of_another_account_close_no_lease(here: Office) -> None:
+    here.begin()
+    _, adopted = await here.start()
+    here.begin("run2")
+    here.ledger.intend(here.lease("run2"))
+    await here.clock.sleep(1200)
+    other = cloud()
+    other.clock.advance(here.clock.monotonic() - other.clock.monotonic())
+    report = await reap(here.ledger, other.account, clock=here.clock, owner="reaper")
+    assert report.failed
+    (left,) = report.left
+    assert (left.job_id, left.failed) == (adopted.job.job_id, True)
+    assert "not found with these credentials" in left.why
+    # An intent without a job is closed all the same.
+    assert [one.run_id for one in report.reaped] == ["run2"]
+    assert here.kept().state == "created"
+    assert here.ledger.reservation("run1").open
+    assert (await here.reap()).reaped[0].stopped == (adopted.job.job_id,)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
@@ -19,18 +20,23 @@ from tidemark.money.ledger import Lease
 
 __all__ = ["FoundJobs", "find_leased_jobs"]
 
+# So long after the service itself must have ended a job, one that is not found was deleted.
+_SURELY_OVER = timedelta(days=7)
+
 
 @dataclass(frozen=True, slots=True)
 class FoundJobs:
     """Jobs that are surely of one installation, oldest first, also those that have ended.
 
     `unseen` says of what could not be looked at why: there may be more jobs. `may_pass` says
-    whether another look may see them.
+    whether another look may see them. `missing` says by lease whose noted job is not found: it may
+    be in another account, and run on.
     """
 
     jobs: tuple[tuple[JobIdentity, Job], ...]
     unseen: tuple[str, ...] = ()
     may_pass: bool = False
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, lease_id: str) -> list[Job]:
         """The jobs of one lease."""
@@ -38,18 +44,26 @@ class FoundJobs:
 
 
 async def find_leased_jobs(
-    dlc: Dlc, installation: str, leases: Iterable[Lease] = (), *, run_id: str | None = None
+    dlc: Dlc,
+    installation: str,
+    leases: Iterable[Lease] = (),
+    *,
+    now: datetime,
+    run_id: str | None = None,
+    ended: Collection[str] = (),
 ) -> FoundJobs:
     """The jobs of an installation, or of one of its runs, in this account and region.
 
     They are looked for by their tags in all workspaces, in those of `leases` also among the jobs
     of other users, and by the ids that `leases` know, since lists lag. Only what tags and name
-    together show to be a leased job of the installation is taken. Never raises AlibabaError.
+    together show to be a leased job of the installation is taken. `ended` are ids of jobs that were
+    seen ended before, which may have been deleted since. Never raises AlibabaError.
     """
     tags = run_tags(installation, run_id) if run_id else installation_tags(installation)
     known = list(leases)
     found: dict[str, Job] = {}
     unseen: dict[str, AlibabaError] = {}
+    missing: dict[str, str] = {}
     for workspace_id in (None, *sorted({one.workspace_id for one in known if one.workspace_id})):
         try:
             listed = await dlc.all_jobs(tags=dict(tags), workspace_id=workspace_id)
@@ -59,8 +73,18 @@ async def find_leased_jobs(
             found |= {job.job_id: job for job in listed}
     for lease in known:
         job_id = lease.resource_id
-        if job_id and job_id not in found and lease.state != "released":
-            await _add(dlc, job_id, found, unseen)
+        if not job_id or job_id in found or lease.state == "released":
+            continue
+        await _add(dlc, job_id, found, unseen)
+        over_at = lease.not_after + _SURELY_OVER
+        if {job_id} & {*found, *ended} or f"job {job_id}" in unseen or now > over_at:
+            continue
+        # Credentials of another account see nothing either, while the job runs on.
+        missing[lease.lease_id] = (
+            f"the job {job_id} of {lease.lease_id} is not found with these credentials: it may run "
+            f"on in another account; if it was deleted, its lease can be closed from "
+            f"{over_at:%Y-%m-%d %H:%M} UTC on"
+        )
     beginning = name_beginning(installation)
     for job in list(found.values()):
         # A list may come without settings, where the tags are.
@@ -76,6 +100,7 @@ async def find_leased_jobs(
         jobs=tuple(ours),
         unseen=tuple(f"{what} could not be looked at: {why}" for what, why in unseen.items()),
         may_pass=any(error.retryable for error in unseen.values()),
+        missing=missing,
     )
 
 
@@ -85,7 +110,7 @@ async def _add(
     try:
         found[job_id] = await dlc.get_job(job_id)
     except NotFoundError as error:
-        # What is deleted had ended; an operation that is not there says nothing of jobs.
+        # Nothing is known of it; an operation that is not there says nothing of jobs at all.
         if error.code.startswith("InvalidAction"):
             unseen[f"job {job_id}"] = error
     except AlibabaError as error:

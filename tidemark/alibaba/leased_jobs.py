@@ -280,7 +280,8 @@ class _FencedDlc(Dlc):
 
 @dataclass(slots=True)
 class _Release:
-    """One releasing of a run's jobs and leases. `away` is why the ledger could not be asked."""
+    """One releasing of a run's jobs and leases. `away` is why the ledger could not be asked,
+    `missing` are leases whose noted job is not found."""
 
     ledger: Ledger
     dlc: Dlc
@@ -292,6 +293,7 @@ class _Release:
     within_s: float
     away: LedgerError | None = None
     left: list[str] = field(default_factory=list)
+    missing: frozenset[str] = frozenset()
 
     async def carry_out(self) -> Released:
         leases = [await self._fenced(lease) for lease in await self._leases(_SOME_PATIENCE_S)]
@@ -346,11 +348,28 @@ class _Release:
         """End the jobs of the run as they show up; by the names of their leases."""
         begun_s, wait_s = self.clock.monotonic(), self.policy.first_look_s
         others = {lease.lease_id for lease in leases if self._is_anothers(lease)}
-        unsure = {lease.lease_id for lease in leases if lease.state == "intended"} - others
+        young = instant(self.clock) - timedelta(seconds=self.policy.visible_within_s)
+        unsure = {
+            lease.lease_id
+            for lease in leases
+            if lease.state == "intended" or (lease.state == "created" and lease.intended_at > young)
+        } - others
         installation = self.ledger.installation
         ended: dict[str, EndedJobs] = {}
         while True:
-            found = await find_leased_jobs(self.dlc, installation, leases, run_id=self.run_id)
+            found = await find_leased_jobs(
+                self.dlc,
+                installation,
+                leases,
+                now=instant(self.clock),
+                run_id=self.run_id,
+                ended=[
+                    job_id
+                    for one in ended.values()
+                    for job_id, job in one.jobs.items()
+                    if job.is_terminal
+                ],
+            )
             await self._end_new(found, others, ended)
             waited_s = self.clock.monotonic() - begun_s
             # Without the ledger nobody says whether a job was created a moment ago.
@@ -361,7 +380,8 @@ class _Release:
                 break
             await self.clock.sleep(wait_s)
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
-        self.left += found.unseen
+        self.missing = frozenset(found.missing) - others
+        self.left += [*found.unseen, *(found.missing[name] for name in sorted(self.missing))]
         self.left += [why for one in ended.values() for why in one.failed.values()]
         return ended
 
@@ -401,8 +421,8 @@ class _Release:
             until = f"{lease.expires_at:%Y-%m-%d %H:%M:%S} UTC"
             self.left.append(f"{lease.lease_id} is held by {lease.owner} until {until}")
             return
-        unknown = lease.state == "intended" and not ended.jobs and self.left
-        if ended.failed or unknown:
+        unknown = lease.state != "released" and not ended.jobs and self.left
+        if ended.failed or unknown or lease.lease_id in self.missing:
             return  # it expires, and the reaper goes on with it
         if lease.state == "released" and not ended.stopped:
             return

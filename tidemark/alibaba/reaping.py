@@ -135,7 +135,7 @@ async def reap(
     here = [lease for lease in leases if (lease.region, lease.kind) == (channel.region, _KIND)]
     dlc = Dlc(channel)
     open_here = [lease for lease in here if lease.state != "released"]
-    found = await find_leased_jobs(dlc, ledger.installation, open_here)
+    found = await find_leased_jobs(dlc, ledger.installation, open_here, now=now)
     one_pass = _Pass(
         ledger, dlc, clock, owner, dry_run, policy or AdoptionPolicy(), within_s, found, now
     )
@@ -196,7 +196,13 @@ class _Pass:
 
     async def _expired(self, lease: Lease, jobs: list[Job]) -> None:
         why = f"its lease expired at {_time(lease.expires_at)}, held by {lease.owner}"
+        missing = self.found.missing.get(lease.lease_id)
+        if missing is not None:
+            text = f"{why}; {missing}"
+            self.left.append(Left(lease.lease_id, lease.resource_id, text, failed=True))
         if not jobs:
+            if missing is not None:
+                return
             shown_by = lease.expires_at + timedelta(seconds=self.policy.visible_within_s)
             if self.found.unseen:
                 text = f"{why}; whether it has a job could not be looked at"
@@ -224,7 +230,7 @@ class _Pass:
             self.left.append(Left(lease.lease_id, lease.resource_id, text))
             return
         ended = await end_jobs(self.dlc, jobs, clock=self.clock, within_s=self.within_s)
-        if self._failures(lease, ended):
+        if self._failures(lease, ended) or missing is not None:
             await self._meter(lease, ended.jobs)
             return
         await note_end(self.ledger, seized, ended.jobs, clock=self.clock, note=f"reaped: {why}")
