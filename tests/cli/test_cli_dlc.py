@@ -271,6 +271,29 @@ def test_what_is_wrong_before_anything_is_billed_is_one_line(
     assert served.calls("CreateJob") == []
 
 
+@pytest.mark.parametrize(("option", "value"), [("--workspace", "a b"), ("--region", "a b")])
+def test_an_option_that_is_wrong_is_named_in_one_line(
+    start: Callable[..., Typed], served: Served, option: str, value: str
+) -> None:
+    typed = start(option, value)
+    status, out = typed.end()
+    assert (status, out) == (2, "")
+    assert f"error: {option}: " in typed.said
+    assert "Traceback" not in typed.said
+    assert served.simulator.requests() == []
+
+
+@pytest.mark.parametrize("demo", [("demo",), ("dlc", "demo")])
+def test_a_demo_in_a_folder_that_cannot_be_made_says_so(
+    command: Command, tmp_path: Path, demo: tuple[str, ...]
+) -> None:
+    (tmp_path / "taken").write_text("")
+    for folder in ("taken", "taken/below", "/proc/x"):
+        said = command(*demo, "--directory", folder)
+        assert (said.status, said.out) == (2, "")
+        assert f"--directory {folder}: the folder cannot be made" in said.err
+
+
 @pytest.mark.parametrize("text", ["5CNY", "5 cny", "5.00CNY", "5"])
 def test_a_sum_is_read(text: str) -> None:
     assert UpTo.of(text).amount == 5

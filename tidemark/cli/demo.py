@@ -10,9 +10,10 @@ from rich.console import Console
 
 from tidemark.cli.run import run_sweep
 from tidemark.engines.calibration import simulated_endpoint
+from tidemark.errors import ConfigError
 from tidemark.plan.load import load_document
 
-__all__ = ["run_demo"]
+__all__ = ["made_folder", "run_demo"]
 
 MODEL = "simulated-llm"
 # Slow enough that a small machine can be trusted to measure it, and at 16 users over its 12
@@ -36,8 +37,7 @@ tokenizer: {tokenizer}
 def run_demo(directory: Path) -> int:
     """Sweep a simulated endpoint, and leave plan, results and report in `directory`."""
     console = Console(highlight=False)
-    directory = directory.resolve()
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = made_folder(directory)
     tokenizer = directory / "tokenizer"
     subprocess.run(
         [sys.executable, "-m", "tidemark.simulator.tokenizer", str(tokenizer)],
@@ -67,3 +67,18 @@ def run_demo(directory: Path) -> int:
         soft_wrap=True,
     )
     return status
+
+
+def made_folder(directory: Path) -> Path:
+    """The whole path of the folder of a demo, made with one for results in it where they are not
+    there. Raises ConfigError."""
+    try:
+        whole = directory.resolve()
+        (whole / "results").mkdir(parents=True, exist_ok=True)
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConfigError(
+            f"the folder cannot be made ({reason})", f"--directory {directory}",
+            "Name one that you may write in",
+        ) from None  # fmt: skip
+    return whole

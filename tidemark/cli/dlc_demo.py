@@ -21,6 +21,7 @@ from rich.console import Console
 
 from tidemark import __version__
 from tidemark.cli.alibaba_session import Session
+from tidemark.cli.demo import made_folder
 from tidemark.cli.dlc_run import run_job
 from tidemark.cli.job_plans import read_job_plan
 from tidemark.cli.ledger import show_noted
@@ -73,9 +74,8 @@ def run_demo(directory: Path) -> int:
     report and ledger in `directory`. Returns the exit status: that of the run, or 1 where the
     account still runs something at the end."""
     console = Console(highlight=False)
-    directory = directory.resolve()
+    directory = made_folder(directory)
     results = directory / "results"
-    results.mkdir(parents=True, exist_ok=True)
     find("genai-bench", load_config(os.environ, Path.cwd()).engines)
     tokenizer = directory / "tokenizer"
     subprocess.run(

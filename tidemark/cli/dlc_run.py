@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.markup import escape
 
@@ -34,8 +35,10 @@ from tidemark.config import load_config
 from tidemark.errors import ConfigError, TidemarkError
 from tidemark.money.amounts import sum_text
 from tidemark.plan.job import JobPlan, job_warnings
+from tidemark.plan.problems import path_text, problems_of
 
 if TYPE_CHECKING:
+    from blocks import PaiWorkspace
     from tasks.job_results import JobOutcome
     from tasks.progress import ProgressReport
     from tidemark.money.ledger import LedgerRun
@@ -43,6 +46,7 @@ if TYPE_CHECKING:
 __all__ = ["run_job"]
 
 FAILED, WRONG_USE = 1, 2
+_OPTIONS = {"region": "--region", "workspace_id": "--workspace"}
 
 
 @dataclass(slots=True)
@@ -113,7 +117,6 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
     from prefect.exceptions import CancelledRun
     from prefect.runtime import flow_run
 
-    from blocks import PaiWorkspace
     from flows.dlc_benchmark import dlc_benchmark
     from tasks.approval import ASK
     from tasks.job_results import JobOutcome
@@ -121,6 +124,7 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
     from tasks.stop import STOP, Stop
 
     console = asked.console
+    workspace = _workspace(asked)
     if server is not None:
         server.wait()
     stop = Stop()
@@ -140,7 +144,6 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
             ASK.set(ask_here(console, bar.aside))
         else:
             ASK.set(ask_elsewhere(console))
-        workspace = PaiWorkspace(region=asked.session.region, workspace_id=asked.workspace)
         running = dlc_benchmark(asked.plan, workspace=workspace, store=asked.store)
         try:
             outcome = asyncio.run(running)
@@ -148,6 +151,17 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
             return None
         assert isinstance(outcome, JobOutcome)  # a State is what runs of a deployment end with
         return outcome
+
+
+def _workspace(asked: _Asked) -> PaiWorkspace:
+    """The workspace of the command line. Raises ConfigError, which names the option."""
+    from blocks import PaiWorkspace
+
+    try:
+        return PaiWorkspace(region=asked.session.region, workspace_id=asked.workspace)
+    except ValidationError as error:
+        found = problems_of(error, PaiWorkspace)[0]
+    raise ConfigError(found.what, _OPTIONS.get(path_text(found.where)), found.remedy)
 
 
 @contextmanager
