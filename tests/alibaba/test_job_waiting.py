@@ -394,7 +394,32 @@ async def test_no_permission_ends_the_waiting_with_that_error() -> None:
     here.play("calls: [{when: {action: GetJob}, then: {error: {status: 403, code: NoPermission}}}]")
     with pytest.raises(AccessError, match="NoPermission"):
         await go_on(Wait(here, job_id))
-    assert here.clock.monotonic() < 60
+    assert 120 <= here.clock.monotonic() < 180
+
+
+@pytest.mark.parametrize(
+    "error", ["{status: 404, code: JobNotFound}", "{status: 403, code: NoPermission}"]
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_refusal_that_passes_gives_no_running_job_up(error: str, times: int) -> None:
+    made = await wait(f"""
+        calls: [{{when: {{action: GetJob, nth: 5, count: {times}}}, then: {{error: {error}}}}}]
+        jobs: [{{then: {{running_s: 600}}}}]
+    """)
+    assert made.last.job.status == "Succeeded"
+    assert made.here.calls("StopJob") == []
+
+
+async def test_a_refusal_is_not_waited_out_beyond_the_deadline() -> None:
+    here = cloud("jobs: [{then: {running_s: never}}]")
+    job_id = await here.dlc.create_job(request(), authorization=LEAVE)
+    here.play("""
+        calls: [{when: {action: GetJob, nth: 1, count: 4},
+                 then: {error: {status: 403, code: NoPermission}}}]
+    """)
+    made = await go_on(Wait(here, job_id), patience=Patience(total_s=60.0))
+    assert made.last.job.status == "Stopped"
+    assert here.clock.monotonic() < 120
 
 
 async def test_a_job_that_is_deleted_meanwhile_ends_the_waiting_with_a_clear_error() -> None:
@@ -403,7 +428,7 @@ async def test_a_job_that_is_deleted_meanwhile_ends_the_waiting_with_a_clear_err
 
     async def tell(job: Job, decision: Decision) -> None:
         assert decision.action is not Action.STOP
-        if job.status == "Running":
+        if here.jobs.get(job_id) == "Running":
             await here.dlc.stop_job(job.job_id)
             await here.clock.sleep(30)
             await here.dlc.delete_job(job.job_id)

@@ -14,7 +14,7 @@ from typing import Final
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.dlc_status import JobStatus, Phase
-from tidemark.alibaba.errors import AlibabaError, NotFoundError
+from tidemark.alibaba.errors import AccessError, AlibabaError, NotFoundError
 from tidemark.alibaba.job_evidence import JobEvidence, collect, waiting_events
 from tidemark.alibaba.job_failures import classify
 from tidemark.alibaba.job_logs import LogStream
@@ -46,6 +46,9 @@ _NOT_STARTED: Final = ("", "Pending", "Unknown")
 # Events of more pods than this are asked for of the job as a whole, with one call.
 _MOST_PODS: Final = 10
 _SHOWN: Final = 5
+# A service says now and then of a job that runs that it is not there, or not to be seen.
+_REFUSALS: Final = 3
+_REFUSED_S: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +124,9 @@ async def wait_for_job(
     waiting, and the job goes on.
 
     A job that fails raises nothing. Errors of the service that pass are waited out within the
-    deadline, and statuses that are not known too. Raises AlibabaError for those that do not pass,
-    such as no permission or a job that was deleted, and JobRunsOn for a job that could not be seen
-    to stop.
+    deadline, and statuses that are not known too. That a job is not there or may not be seen is
+    believed when at least three looks in two minutes say so. Raises AlibabaError then, and for what
+    does not pass, and JobRunsOn for a job that could not be seen to stop.
     """
     waiting = _Waiting(
         dlc, job_id, clock, patience or Patience(), interval_s, keep, tell, said, asked_to_stop
@@ -146,6 +149,8 @@ class _Waiting:
     events: dict[str, tuple[Event, ...]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     log: LogStream | None = None
+    refused_since_s: float | None = None
+    refusals: int = 0
 
     async def wait(self) -> JobEnd:
         state = WaitState.begin(self.clock.monotonic())
@@ -168,10 +173,10 @@ class _Waiting:
     async def _look(self, state: WaitState) -> tuple[WaitState, Decision]:
         try:
             job = await self.dlc.get_job(self.job_id)
-        except NotFoundError as error:
-            raise self._gone() from error
         except AlibabaError as error:
-            if not error.retryable:
+            if not error.retryable and self._believed(error):
+                if isinstance(error, NotFoundError):
+                    raise self._gone() from error
                 raise
             LOG.warning("%s could not be looked at: %s", self.job_id, error)
             late = deadline(state, self.clock.monotonic(), self.patience)
@@ -179,7 +184,7 @@ class _Waiting:
                 return state, late
             why = f"the service does not answer: {error.what}"
             return state, Decision(Action.WAIT, "", why, "", late.due_in_s)
-        self.job = job
+        self.job, self.refused_since_s, self.refusals = job, None, 0
         stage = stage_of(job.status)
         if stage is Stage.UNKNOWN and job.status not in self.told:
             self.told.add(job.status)
@@ -190,6 +195,16 @@ class _Waiting:
         return decide(
             state, observed(job, events, self.clock.monotonic()), self.patience, self.interval_s
         )
+
+    def _believed(self, error: AlibabaError) -> bool:
+        """Whether an error that does not pass is the last word."""
+        if not isinstance(error, NotFoundError | AccessError):
+            return True
+        now_s = self.clock.monotonic()
+        if self.refused_since_s is None:
+            self.refused_since_s = now_s
+        self.refusals += 1
+        return self.refusals >= _REFUSALS and now_s - self.refused_since_s >= _REFUSED_S
 
     async def _read_events(self, job: Job) -> None:
         """The events of pods that do not run yet, or of the job where there are none or very many.
