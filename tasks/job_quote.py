@@ -11,6 +11,8 @@ from prefect.cache_policies import NO_CACHE
 from tasks.job_room import JobRoom
 from tidemark.alibaba.job_steps import Offer
 from tidemark.alibaba.machine_choice import table_rows
+from tidemark.alibaba.workspaces import workspace_choice
+from tidemark.errors import RefusedError
 from tidemark.money.quote import Quote
 from tidemark.money.quote_text import quote_markdown
 
@@ -28,10 +30,20 @@ async def check_job_store(room: JobRoom) -> None:
 async def quote_run(room: JobRoom) -> Offer:
     """Rank the machines or check the one named, price it, and show the quote.
 
-    Raises AlibabaError, and ConfigError or RefusedError for what cannot be run as planned.
+    Raises AlibabaError, and ConfigError, PlanError or RefusedError for what cannot be run as
+    planned, before anybody is asked.
     """
     await room.say("quoting", "Looking for a machine and its price")
     offer = await room.desk.quote(room.plan, room.run)
+    # What would be refused when the job is created is refused before anybody is asked.
+    workspace_id = room.workspace.workspace_id or await workspace_choice(room.account).existing()
+    if workspace_id is None:
+        raise RefusedError(
+            "the account has no workspace there",
+            f"region {room.account.region}",
+            "Create one in PAI's console, or name the region of yours",
+        )
+    room.desk.request(room.plan, room.run, offer, room.where(workspace_id))
     if offer.found.choice is not None:
         await acreate_table_artifact(
             table_rows(offer.found.choice),

@@ -23,7 +23,7 @@ from tasks.room import trigger
 from tasks.secrets import read_block
 from tasks.stop import STOP, Stop
 from tidemark.alibaba.account import Account
-from tidemark.alibaba.job_steps import JobDesk, new_run, owner_name
+from tidemark.alibaba.job_steps import JobDesk, Where, new_run, owner_name
 from tidemark.alibaba.lease_closing import PATIENCE_S, ask_ledger
 from tidemark.clock import Clock, SystemClock
 from tidemark.config import Config, load_config, read_text
@@ -94,6 +94,15 @@ class JobRoom:
     def desk(self) -> JobDesk:
         """Takes the run's steps."""
         return JobDesk(self.ledger, self.account, self.clock, self.owner)
+
+    def where(self, workspace_id: str) -> Where:
+        """Where the job runs, and where a sweep in it keeps its results."""
+        return Where(
+            workspace_id=workspace_id,
+            store_uri=self.place.uri if self.plan.sweep is not None else None,
+            store_options=self.place.options,
+            lend=self.secrets,
+        )
 
     def now(self) -> datetime:
         """The time, in UTC."""

@@ -14,7 +14,7 @@ from tasks.log import logger
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.dlc_status import Phase
 from tidemark.alibaba.job_evidence import JobEvidence
-from tidemark.alibaba.job_steps import Offer, Started, Where
+from tidemark.alibaba.job_steps import Offer, Started
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.errors import LedgerError
@@ -41,13 +41,8 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     """
     await room.say("starting", "Creating the job")
     choice = workspace_choice(room.account)
-    where = Where(
-        # An approval covers the job only: a workspace that is not there is not created.
-        workspace_id=await choice.choose(room.workspace.workspace_id, approved),
-        store_uri=room.place.uri if room.plan.sweep is not None else None,
-        store_options=room.place.options,
-        lend=room.secrets,
-    )
+    # An approval covers the job only: a workspace that is not there is not created.
+    where = room.where(await choice.choose(room.workspace.workspace_id, approved))
     started = await room.desk.start(room.plan, room.run, offer, approved, where)
     word = "created" if started.created else "found, and gone on with"
     logger().info("job %s is %s", started.job.job_id, word)
@@ -103,6 +98,7 @@ async def watch_the_job(room: JobRoom, offer: Offer, started: Started) -> JobEnd
         tell=tell,
         said=said,
         asked_to_stop=asked_to_stop,
+        clean=room.redactor.text,
     )
     await room.progress.publish(force=True)
     return end

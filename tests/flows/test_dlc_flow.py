@@ -24,7 +24,7 @@ from tasks.job_results import JobOutcome
 from tasks.job_room import CLOCK, TRANSPORT, JobRoom
 from tasks.stop import STOP, Stop
 from tidemark.config import load_config
-from tidemark.errors import CapReached, RefusedError, TidemarkError
+from tidemark.errors import CapReached, PlanError, RefusedError, TidemarkError
 from tidemark.money.ledger import Ledger
 from tidemark.money.opening import open_ledger
 from tidemark.money.quote import Quote
@@ -261,6 +261,21 @@ def test_a_cap_of_the_plan_that_is_too_low_is_refused(
     with pytest.raises((CapReached, TidemarkError)) as refused:
         run(place, plan(cap={"amount": 0.01, "currency": "CNY"}))
     assert "cap" in str(refused.value)
+    assert place.calls("CreateJob") == []
+
+
+def test_a_sweep_whose_results_would_end_with_the_job_is_refused_before_anybody_is_asked(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    ask = asks(answering("approve"))
+    sweep = {
+        "endpoint": {"url": "http://service.example.com:8000", "model": "m"},
+        "tokenizer": "org/model",
+        "concurrency": [1],
+    }
+    with pytest.raises(PlanError, match="folder"):
+        run(place, plan(command=None, sweep=sweep, expected_s=60))
+    assert ask.asked == []
     assert place.calls("CreateJob") == []
 
 

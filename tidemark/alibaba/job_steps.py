@@ -29,6 +29,7 @@ from typing import Any, Literal, TypeVar
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
+from tidemark.alibaba.dlc_requests import CreateJob
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_look_up import LookUp
 from tidemark.alibaba.job_names import job_name, job_tags
@@ -257,6 +258,23 @@ class JobDesk:
             month=month,
         )
 
+    def request(
+        self, plan: JobPlan, run: LedgerRun, offer: Offer, where: Where, attempt: int = 1
+    ) -> CreateJob:
+        """The request that an attempt's job is created by. Raises PlanError for what would not
+        work, such as a store that is not reached from inside the job."""
+        return create_request(
+            plan,
+            offer.found,
+            workspace_id=where.workspace_id,
+            name=job_name(self.ledger.installation, run.run_id, attempt),
+            tags=job_tags(self.ledger.installation, run.run_id, attempt, run.plan_hash),
+            store_uri=where.store_uri,
+            store_options=where.store_options,
+            round=run.run_id,
+            run_id=run.run_id,
+        )
+
     async def start(
         self,
         plan: JobPlan,
@@ -272,18 +290,8 @@ class JobDesk:
         ended or whose money is no longer set aside, and AlibabaError.
         """
         await self._check_reserved(run, offer.quote)
-        name = job_name(self.ledger.installation, run.run_id, attempt)
-        request = create_request(
-            plan,
-            offer.found,
-            workspace_id=where.workspace_id,
-            name=name,
-            tags=job_tags(self.ledger.installation, run.run_id, attempt, approved.plan_hash),
-            store_uri=where.store_uri,
-            store_options=where.store_options,
-            round=run.run_id,
-            run_id=run.run_id,
-        )
+        request = self.request(plan, run, offer, where, attempt)
+        name = request.display_name
         now = self._now()
         lease = Lease(
             lease_id=name,
@@ -324,9 +332,10 @@ class JobDesk:
         tell: Callable[[Job, Decision], Awaitable[None]] | None = None,
         said: Callable[[str, str], None] | None = None,
         asked_to_stop: Callable[[], Awaitable[str | None]] | None = None,
+        clean: Callable[[str], str] = str,
     ) -> JobEnd:
         """Wait for the job's end, renewing its lease, metering what it costs, and stopping it
-        where a clock, the cap or somebody says so.
+        where a clock, the cap or somebody says so. `clean` takes secrets out of what is logged.
 
         Raises NotTheOwner when another process took the attempt over: the job is then its.
         """
@@ -360,6 +369,7 @@ class JobDesk:
                 tell=look,
                 said=said,
                 asked_to_stop=why_stop,
+                clean=clean,
             )
         )
         renewing = asyncio.create_task(
