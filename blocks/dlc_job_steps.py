@@ -234,7 +234,7 @@ class JobSteps:
             nonlocal shown
             line = f"Job {job.job_id}: {job.status or 'no status yet'}"
             if decision.action is not Action.WAIT:
-                line += f" ({decision.why})"
+                line += f" ({self._redactor.text(decision.why)})"
             if line != shown:
                 shown = line
                 await self._say(ledger, run_id, "running", line)
@@ -259,6 +259,7 @@ class JobSteps:
             tell=tell,
             said=said,
             asked_to_stop=asked_to_stop,
+            clean=self._redactor.text,
         )
 
     async def _keep(self, run_id: str, evidence: JobEvidence) -> None:

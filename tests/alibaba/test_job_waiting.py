@@ -14,6 +14,7 @@ from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_stopping import JobRunsOn
 from tidemark.alibaba.job_waiting import JobEnd, JobFailedError, stage_of, wait_for_job
 from tidemark.errors import StoreAway
+from tidemark.results.redact import Redactor
 from tidemark.waiting.failure import Failure, FailureClass
 from tidemark.waiting.observation import Stage
 from tidemark.waiting.policy import Action, Decision, Patience
@@ -193,6 +194,28 @@ async def test_what_stands_still_is_looked_into_once(caplog: pytest.LogCaptureFi
     assert "without any change" in caplog.text
     assert "Pulling image" in caplog.text
     assert made.last.job.status == "Succeeded"
+
+
+async def test_what_is_logged_of_events_is_on_one_line_and_holds_no_secret(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    secret = "hunter2-is-not-real"
+    here = cloud("jobs: [{then: {image_pull: {fails_after_s: 10}}}]")
+    image = f"registry.example.com/bench:{secret}"
+    spec = {"image": image, "resources": {"ecs_spec": "ecs.c6.large"}}
+    job_id = await here.dlc.create_job(request(job_specs=[spec]), authorization=LEAVE)
+    made = Wait(here, job_id, keep_fails=True)
+    with caplog.at_level(logging.INFO, "tidemark.alibaba"):
+        await go_on(
+            made,
+            patience=Patience(image_pull_failing_s=900.0, stalled_intervals=1),
+            clean=Redactor((secret,)).text,
+        )
+    assert "Failed to pull image" in caplog.text
+    assert f"stopping {job_id}" in caplog.text
+    assert "StoreAway" in caplog.text
+    assert secret not in caplog.text
+    assert all(record.getMessage().isprintable() for record in caplog.records)
 
 
 async def test_a_status_that_nobody_knows_is_waited_on_and_told_once(

@@ -32,6 +32,7 @@ Keep = Callable[[JobEvidence], Awaitable[None]]
 Tell = Callable[[Job, Decision], Awaitable[None]]
 Said = Callable[[str, str], None]
 AskedToStop = Callable[[], Awaitable[str | None]]
+Clean = Callable[[str], str]
 
 _STAGES: Final = {
     Phase.ACTIVE: Stage.RUNNING,
@@ -112,6 +113,7 @@ async def wait_for_job(
     tell: Tell | None = None,
     said: Said | None = None,
     asked_to_stop: AskedToStop | None = None,
+    clean: Clean = str,
 ) -> JobEnd:
     """Wait until a job has ended, or stop it when one of the clocks of `patience` runs out.
 
@@ -121,7 +123,7 @@ async def wait_for_job(
 
     `tell` is called at each look, `said` with pod id and line as the log grows. `asked_to_stop` is
     asked at each look; a reason ends the job by the clock "asked". What they raise ends the
-    waiting, and the job goes on.
+    waiting, and the job goes on. `clean` takes secrets out of what is logged here.
 
     A job that fails raises nothing. Errors of the service that pass are waited out within the
     deadline, and statuses that are not known too. That a job is not there or may not be seen is
@@ -129,7 +131,16 @@ async def wait_for_job(
     does not pass, and JobRunsOn for a job that could not be seen to stop.
     """
     waiting = _Waiting(
-        dlc, job_id, clock, patience or Patience(), interval_s, keep, tell, said, asked_to_stop
+        dlc,
+        job_id,
+        clock,
+        patience or Patience(),
+        interval_s,
+        keep,
+        tell,
+        said,
+        asked_to_stop,
+        clean,
     )
     return await waiting.wait()
 
@@ -145,6 +156,7 @@ class _Waiting:
     tell: Tell | None
     said: Said | None
     asked_to_stop: AskedToStop | None
+    clean: Clean
     job: Job | None = None
     events: dict[str, tuple[Event, ...]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
@@ -178,7 +190,7 @@ class _Waiting:
                 if isinstance(error, NotFoundError):
                     raise self._gone() from error
                 raise
-            LOG.warning("%s could not be looked at: %s", self.job_id, error)
+            self._log(logging.WARNING, f"{self.job_id} could not be looked at: {error}")
             late = deadline(state, self.clock.monotonic(), self.patience)
             if late.due_in_s <= 0:
                 return state, late
@@ -188,7 +200,10 @@ class _Waiting:
         stage = stage_of(job.status)
         if stage is Stage.UNKNOWN and job.status not in self.told:
             self.told.add(job.status)
-            LOG.warning("%s has the status %s, which is not known here", self.job_id, job.status)
+            self._log(
+                logging.WARNING,
+                f"{self.job_id} has the status {job.status}, which is not known here",
+            )
         if stage in (Stage.QUEUEING, Stage.PREPARING, Stage.UNKNOWN):
             await self._read_events(job)
         events = tuple(event for each in self.events.values() for event in each)
@@ -230,7 +245,9 @@ class _Waiting:
         except AlibabaError as error:
             if error.what not in self.told:
                 self.told.add(error.what)
-                LOG.warning("events of %s cannot be read: %s", pod_id or self.job_id, error)
+                self._log(
+                    logging.WARNING, f"events of {pod_id or self.job_id} cannot be read: {error}"
+                )
             return None
         return waiting_events(found, pod_id)
 
@@ -246,16 +263,16 @@ class _Waiting:
         """Tell what is known, for whoever watches: that a command runs on is the least of it."""
         level = logging.INFO if self.job and self.job.phase is Phase.ACTIVE else logging.WARNING
         evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
-        LOG.log(level, "%s: %s", self.job_id, decision.why)
+        self._log(level, f"{self.job_id}: {decision.why}")
         for pod_id, events in evidence.events.items():
             if pod_id or len(evidence.events) == 1:
                 for event in events[-_SHOWN:]:
-                    LOG.log(level, "%s: event: %s", pod_id or self.job_id, event.text)
+                    self._log(level, f"{pod_id or self.job_id}: event: {event.text}")
         if self.said is not None:
             return  # the log is told there line by line, and without secrets
         for pod_id, lines in evidence.logs.items():
             for line in lines[-_SHOWN:]:
-                LOG.log(level, "%s: log: %s", pod_id, line)
+                self._log(level, f"{pod_id}: log: {line}")
 
     async def _ended(self, decision: Decision) -> JobEnd:
         assert self.job is not None
@@ -265,7 +282,7 @@ class _Waiting:
         return JobEnd(self.job, classify(self.job, evidence, None), evidence, decision)
 
     async def _stop(self, decision: Decision) -> JobEnd:
-        LOG.warning("stopping %s: %s", self.job_id, decision.why)
+        self._log(logging.WARNING, f"stopping {self.job_id}: {decision.why}")
         evidence = await self._kept()
         ended = await stop_and_see(self.dlc, self.job_id, clock=self.clock)
         self.job = ended
@@ -286,10 +303,16 @@ class _Waiting:
         if self.keep is not None:
             try:
                 await self.keep(evidence)
-            except Exception:
+            except Exception as error:
                 # The job is billed until it is stopped, whatever else fails.
-                LOG.exception("the evidence of %s could not be kept", self.job_id)
+                text = f"{type(error).__name__}: {error}"
+                self._log(logging.ERROR, f"evidence of {self.job_id} could not be kept: {text}")
         return evidence
+
+    def _log(self, level: int, text: str) -> None:
+        """Log what comes from outside: on one line, and without the caller's secrets."""
+        clean = self.clean(text)
+        LOG.log(level, "%s", "".join(each if each.isprintable() else " " for each in clean))
 
     def _gone(self) -> AlibabaError:
         if self.job is None:
