@@ -26,6 +26,13 @@ def page(of: Quote, **more: str) -> str:
     return quote_markdown(of, **given)
 
 
+def test_the_plan_is_whole_in_a_terminal_and_short_in_a_table_that_has_to_fit() -> None:
+    asked = quote()
+    assert ("Plan", asked.plan_hash) in quote_lines(asked)
+    assert f"| Plan | {asked.plan_hash[:12]} |" in page(asked)
+    assert asked.plan_hash not in page(asked)
+
+
 def test_costs_are_of_all_machines_and_rounded_up() -> None:
     asked = quote(workers=3, price=price("0.17"), expected_s=100, bound_s=7201, poll_s=30)
     assert asked.per_hour == Decimal("0.51")

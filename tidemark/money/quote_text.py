@@ -18,6 +18,8 @@ _BILLING = {
     "quota": "by the quota: it costs the same whether this runs or not",
 }
 
+_HASH_SHOWN = 12
+
 
 def quote_lines(quote: Quote) -> list[tuple[str, str]]:
     """Label and value of all that a quote says, in the order to read them in."""
@@ -65,7 +67,10 @@ def quote_markdown(
 ) -> str:
     """The page that is read before a decision: the sums first, then all of the quote, what is run,
     and what a yes and a no mean. `alternatives_markdown` is a table of other machines."""
-    rows = [("Job type", job_type), *quote_lines(quote)]
+    # The plan's hash has no place to break, and would make the table wider than where it is shown.
+    short = {"Plan": quote.plan_hash[:_HASH_SHOWN]}
+    said = [(label, short.get(label, value)) for label, value in quote_lines(quote)]
+    rows = [("Job type", job_type), *said]
     table = "\n".join(f"| {_cell(label)} | {_cell(value)} |" for label, value in rows)
     fence = _fence(command_or_sweep)
     parts = [
@@ -115,8 +120,8 @@ def _choices(quote: Quote) -> str:
             f"again. {until}"
         )
     return (
-        f"{yes}\n{no}\n\nA yes is for this plan alone, `{quote.plan_hash[:12]}`: a changed one is "
-        "quoted again."
+        f"{yes}\n{no}\n\nA yes is for this plan alone, `{quote.plan_hash[:_HASH_SHOWN]}`: a "
+        "changed one is quoted again."
     )
 
 
