@@ -1,6 +1,11 @@
 """Runs that wait for an answer, and the answer given from another terminal."""
 
 import json
+import os
+import pty
+import select
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -74,7 +79,7 @@ def test_ids_are_whole_in_a_narrow_terminal(
 def test_an_approval_is_noted_with_who_and_the_run_goes_on(command: Command, noted: Noted) -> None:
     quote = noted.quote(noted.run())
     listening = heard_by(noted, RUN)
-    said = command("approve", RUN[:12], "--by", "bob")
+    said = command("approve", RUN[:12], "--yes", "--by", "bob")
     listening.join()
     assert said.status == 0
     assert "most it can cost" in said.out
@@ -83,6 +88,118 @@ def test_an_approval_is_noted_with_who_and_the_run_goes_on(command: Command, not
     assert answer is not None
     assert (answer.decision, answer.by, answer.channel) == ("approve", "bob", "tidemark approve")
     assert (answer.up_to, answer.currency, answer.plan_hash) == (quote.bound, "CNY", "a" * 64)
+
+
+def test_without_a_terminal_nothing_is_approved_that_no_option_said_yes_to(
+    command: Command, noted: Noted
+) -> None:
+    quote = noted.quote(noted.run())
+    said = command("approve", RUN, "--wait", "0")
+    assert said.status == 2
+    assert "most it can cost" in said.out
+    assert f"tidemark approve {RUN} --up-to 2CNY" in said.err
+    assert noted.ledger.approval(quote.quote_id) is None
+
+
+@pytest.mark.parametrize(
+    ("up_to", "words"),
+    [
+        ("1.99CNY", "2 CNY, and 1.99 CNY is approved at most"),
+        ("5USD", "never converted"),
+        ("5", "--up-to 5: is no sum of money with its currency"),
+    ],
+)
+def test_a_sum_below_the_quote_approves_nothing(
+    command: Command, noted: Noted, up_to: str, words: str
+) -> None:
+    quote = noted.quote(noted.run())
+    said = command("approve", RUN, "--up-to", up_to, "--yes", "--wait", "0")
+    assert said.status == 2
+    assert words in said.err
+    assert noted.ledger.approval(quote.quote_id) is None
+
+
+def test_a_sum_that_is_not_below_the_quote_approves_it(command: Command, noted: Noted) -> None:
+    noted.quote(noted.run())
+    [document] = json.loads(command("runs", "--waiting", "--json").out)
+    assert document["approve"] == f"tidemark approve {RUN} --up-to 2CNY"
+    listening = heard_by(noted, RUN)
+    said = command(*document["approve"].split()[1:])
+    listening.join()
+    assert said.status == 0
+    assert "goes on" in said.out
+
+
+class AtTerminal:
+    """`tidemark approve` at a terminal of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self._keyboard, theirs = pty.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tidemark.cli", "approve", "--wait", "0"],
+            cwd=home,
+            env={**os.environ, "COLUMNS": "100", "TERM": "xterm"},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+        os.close(theirs)
+        self.said = ""
+
+    def type(self, text: str) -> None:
+        os.write(self._keyboard, text.encode())
+
+    def until(self, words: str) -> None:
+        while words not in self.said:
+            assert self._read(), self.said
+
+    def end(self) -> int:
+        while self._read():
+            pass
+        os.close(self._keyboard)
+        return self.process.wait(10)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._keyboard], [], [], 60)
+        try:
+            data = os.read(self._keyboard, 65536) if ready else b""
+        except OSError:  # the terminal of a process that has ended
+            return False
+        self.said += data.decode("utf-8", "replace")
+        return bool(data)
+
+
+@pytest.mark.parametrize(
+    ("typed", "status", "decision"), [("y", 3, "approve"), ("", 1, None), ("no", 1, None)]
+)
+def test_at_a_terminal_the_quote_is_shown_and_asked_about(
+    noted: Noted, tmp_path: Path, typed: str, status: int, decision: str | None
+) -> None:
+    quote = noted.quote(noted.run())
+    here = AtTerminal(tmp_path)
+    here.type("y\n" if decision is None else "n\n")  # too early to be an answer
+    here.until("Approve? [y/N]")
+    assert "most it can cost" in here.said
+    here.type(f"{typed}\n")
+    assert here.end() == status, here.said
+    answer = noted.ledger.approval(quote.quote_id)
+    assert (answer and answer.decision) == decision
+    assert ("waits on" in here.said) == (decision is None)
+
+
+def test_a_quote_that_was_renewed_while_it_was_read_is_not_approved(
+    noted: Noted, tmp_path: Path
+) -> None:
+    run = noted.run()
+    noted.quote(run)
+    here = AtTerminal(tmp_path)
+    here.until("Approve? [y/N]")
+    noted.quote(run, number=2, per_hour="200")
+    here.type("y\n")
+    assert here.end() == 2, here.said
+    assert "quoted anew" in here.said
+    assert noted.ledger.approval(f"{RUN}-q1") is None
+    assert noted.ledger.approval(f"{RUN}-q2") is None
 
 
 def test_without_a_name_the_one_that_waits_is_meant(command: Command, noted: Noted) -> None:
@@ -112,12 +229,12 @@ def test_a_rejection_needs_a_reason(command: Command, noted: Noted) -> None:
 
 def test_an_answer_that_nobody_took_up_says_what_holds(command: Command, noted: Noted) -> None:
     noted.quote(noted.run())
-    said = command("approve", RUN, "--wait", "0")
+    said = command("approve", RUN, "--yes", "--wait", "0")
     assert said.status == 3
     assert "the answer is noted" in said.out
     assert "Prefect is not configured here" in said.out
     # The same once more tells the run again, and notes nothing new.
-    again = command("approve", RUN, "--wait", "0")
+    again = command("approve", RUN, "--yes", "--wait", "0")
     assert again.status == 3
     assert "telling the run again" in again.out
 
@@ -128,7 +245,7 @@ def test_prefect_that_cannot_be_reached_loses_no_answer(
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     quote = noted.quote(noted.run())
-    said = command("approve", RUN, "--wait", "0")
+    said = command("approve", RUN, "--yes", "--wait", "0")
     assert said.status == 3
     assert "Prefect cannot be reached" in said.out
     assert "finds the answer" in said.out
@@ -137,7 +254,7 @@ def test_prefect_that_cannot_be_reached_loses_no_answer(
 
 def test_an_answer_stands(command: Command, noted: Noted) -> None:
     noted.quote(noted.run())
-    command("approve", RUN, "--by", "bob", "--wait", "0")
+    command("approve", RUN, "--yes", "--by", "bob", "--wait", "0")
     said = command("reject", RUN, "--reason", "no", "--wait", "0")
     assert said.status == 2
     assert "approved by bob (tidemark approve)" in said.err
@@ -176,7 +293,7 @@ def test_a_run_that_goes_on_already_says_who_answered(command: Command, noted: N
 def test_an_expired_quote_is_not_approved_and_asked_again(command: Command, noted: Noted) -> None:
     noted.quote(noted.run(), valid_s=-1.0)
     listening = heard_by(noted, RUN, state="quoting")
-    said = command("approve", RUN)
+    said = command("approve", RUN, "--yes")
     listening.join()
     assert said.status == 3
     assert "asks again" in said.out
@@ -185,7 +302,7 @@ def test_an_expired_quote_is_not_approved_and_asked_again(command: Command, note
 
 def test_what_has_no_price_cannot_be_approved(command: Command, noted: Noted) -> None:
     quote = noted.quote(noted.run(), per_hour=None)
-    said = command("approve", RUN, "--wait", "0")
+    said = command("approve", RUN, "--yes", "--wait", "0")
     assert said.status == 2
     assert noted.ledger.approval(quote.quote_id) is None
 

@@ -476,7 +476,7 @@ def test_a_run_of_the_browser_is_approved_by_command(
     run = noted(installation, run_id)
     listed = tidemark(installation, "runs", "--waiting")
     assert f"tidemark approve {run.run_id}" in listed.stdout
-    done = tidemark(installation, "approve", run.run_id, "--by", "Dana Doe")
+    done = tidemark(installation, "approve", run.run_id, "--yes", "--by", "Dana Doe")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "most it can cost" in done.stdout
     assert finished(installation, run_id, 120) == "COMPLETED"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
+from tidemark.cli.asking import UpTo, check_price, forget_typed, is_yes
 from tidemark.cli.ledgers import named_run, opened_ledger, user
 from tidemark.cli.printing import console, long_table, moment, print_document, say
 from tidemark.cli.quotes import print_quote
@@ -33,13 +35,19 @@ def answer_run(
     *,
     by: str | None,
     reason: str = "",
+    up_to: str | None = None,
+    yes: bool = False,
     wait_s: float,
 ) -> int:
     """Note the answer to the quote of a run that waits, and let the run hear of it.
 
-    Returns the exit status: 0 once the run goes on, 3 where the answer is noted and the run has
-    not heard of it, or asks again since its quote had expired.
+    A yes is asked for at the terminal, unless `yes` says it or the most that the quote can cost
+    is within the sum `up_to`. Returns the exit status: 0 once the run goes on, 1 where whoever was
+    asked said no, so that nothing is noted, 3 where the answer is noted and the run has not heard
+    of it, or asks again since its quote had expired. Raises RefusedError where a yes is wanted and
+    nobody can be asked, or for a quote beyond `up_to`.
     """
+    limit = None if up_to is None else UpTo.of(up_to, "--up-to")
     with opened_ledger() as ledger:
         run = named_run(ledger, wanted) if wanted is not None else _the_waiting(ledger)
         quote = _open_quote(ledger, run)
@@ -47,6 +55,16 @@ def answer_run(
         if earlier is None:
             print_quote(quote)
             say("")
+            if decision == "approve" and not _is_meant(run, quote, limit, yes=yes):
+                say("Nothing is noted, and the run waits on.")
+                say(f"To end it: tidemark reject {run.run_id} --reason WHY")
+                return FAILED
+            if _open_quote(ledger, ledger.run(run.run_id)).quote_id != quote.quote_id:
+                raise RefusedError(
+                    "was quoted anew meanwhile",
+                    f"run {run.run_id}",
+                    "Read the new quote: once more",
+                )
             answer = _answer(run, quote, decision, by or user(), "tidemark " + decision, reason)
             kept = _keep(ledger, answer)
         elif earlier.decision == decision:
@@ -56,6 +74,40 @@ def answer_run(
         else:
             raise _answered(run, earlier)
         return _let_it_hear(ledger, run, quote, kept, wait_s)
+
+
+def _is_meant(run: LedgerRun, quote: Quote, limit: UpTo | None, *, yes: bool) -> bool:
+    """Whether the yes is to this quote, which was shown: by a sum, by option, or by an answer."""
+    check_price(quote)
+    if limit is not None:
+        trouble = limit.why_not(quote)
+        if trouble:
+            raise RefusedError(
+                f"is not approved: {trouble}", f"quote {quote.quote_id}",
+                f"Name a higher sum, or end it: tidemark reject {run.run_id} --reason WHY",
+            )  # fmt: skip
+        return True
+    if yes:
+        return True
+    if not (os.isatty(0) and os.isatty(1)):
+        raise RefusedError(
+            "is not approved, for there is no terminal to ask at", f"quote {quote.quote_id}",
+            f"Say yes by an option: {_command(run, quote)}",
+        )  # fmt: skip
+    forget_typed()
+    try:
+        return is_yes(input("Approve? [y/N] "))
+    except EOFError:
+        say("")
+        return False
+
+
+def _command(run: LedgerRun, quote: Quote) -> str:
+    """The command that says yes to a quote without a question, and to none that costs more."""
+    if quote.bound is None or quote.currency is None:
+        return f"tidemark approve {run.run_id} --yes"
+    most = sum_text(quote.bound, quote.currency).replace(" ", "")
+    return f"tidemark approve {run.run_id} --up-to {most}"
 
 
 def reject_waiting(ledger: Ledger, run: LedgerRun, *, channel: str, reason: str) -> Resumed:
@@ -253,5 +305,5 @@ def _waiting_document(run: LedgerRun, quote: Quote | None) -> dict[str, Any]:
         "expires_at": None if quote is None else quote.expires_at,
         "quote_id": None if quote is None else quote.quote_id,
         "plan_hash": run.plan_hash,
-        "approve": f"tidemark approve {run.run_id}",
+        "approve": None if quote is None else _command(run, quote),
     }

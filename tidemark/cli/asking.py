@@ -7,10 +7,11 @@ import asyncio
 import os
 import re
 import sys
+import termios
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
@@ -19,49 +20,64 @@ from rich.markup import escape
 from tidemark.cli.ledgers import user
 from tidemark.cli.quotes import print_quote
 from tidemark.errors import ConfigError, RefusedError
-from tidemark.money.amounts import amount_text, sum_text
+from tidemark.money.amounts import sum_text
 
 if TYPE_CHECKING:
     from tasks.approval import Reply
     from tasks.job_room import JobRoom
     from tidemark.money.quote import Quote
 
-__all__ = ["UpTo", "answer_by_sum", "ask_elsewhere", "ask_here"]
+__all__ = [
+    "UpTo",
+    "answer_by_sum",
+    "ask_elsewhere",
+    "ask_here",
+    "check_price",
+    "forget_typed",
+    "is_yes",
+]
 
 Ask = Callable[["JobRoom", "Quote", str], Awaitable["Reply"]]
 
 _LOOK_S = 0.5  # between looks at Ctrl-C
 _LEDGER_S = 2.0  # between looks at the ledger
-_SUM = re.compile(r"(?P<amount>[0-9][0-9_]*(?:\.[0-9]+)?) ?(?P<currency>[A-Za-z]{3})?")
+# Digits that everybody reads alike, and not more of them than an amount of money has.
+_SUM = re.compile(r"(?P<amount>[0-9]{1,10}(?:\.[0-9]{1,8})?) ?(?P<currency>[A-Za-z]{3})")
 
 
 @dataclass(frozen=True, slots=True)
 class UpTo:
-    """The most that is approved without asking; `currency` None is that of the quote."""
+    """The most that is approved."""
 
     amount: Decimal
-    currency: str | None
+    currency: str
 
     @classmethod
-    def of(cls, text: str) -> UpTo:
-        """Of `5CNY`, `5 CNY` or `5`. Raises ConfigError."""
+    def of(cls, text: str, option: str) -> UpTo:
+        """Of `5CNY` or `5 CNY`. Raises ConfigError, which names the option."""
         found = _SUM.fullmatch(text.strip())
-        try:
-            amount = Decimal(found["amount"].replace("_", "")) if found else Decimal(0)
-        except InvalidOperation:
-            amount = Decimal(0)
+        amount = Decimal(found["amount"]) if found else Decimal(0)
         if found is None or amount <= 0:
             raise ConfigError(
-                "is no sum of money",
-                f"--approve-up-to {text}",
+                "is no sum of money with its currency",
+                f"{option} {text}",
                 "Write one such as 5CNY or 12.50CNY",
             )
-        return cls(amount, found["currency"].upper() if found["currency"] else None)
+        return cls(amount, found["currency"].upper())
 
     def __str__(self) -> str:
-        if self.currency is None:
-            return amount_text(self.amount)
         return sum_text(self.amount, self.currency)
+
+    def why_not(self, quote: Quote) -> str:
+        """Why a quote is not within this sum; "" where it is."""
+        if quote.bound is None or quote.currency is None:
+            return f"there is no price to hold against {self}: {quote.price.reason}"
+        if self.currency != quote.currency:
+            return f"the quote is in {quote.currency}, and {self} is not; sums are never converted"
+        if quote.bound > self.amount:
+            most = sum_text(quote.bound, quote.currency)
+            return f"it can cost {most}, and {self} is approved at most"
+        return ""
 
 
 def answer_by_sum(limit: UpTo) -> Ask:
@@ -69,7 +85,7 @@ def answer_by_sum(limit: UpTo) -> Ask:
 
     async def ask(room: JobRoom, quote: Quote, why: str) -> Reply:
         _show(room, quote, why)
-        trouble = _beyond(quote, limit)
+        trouble = limit.why_not(quote)
         return _reply(
             "reject" if trouble else "approve",
             channel=f"--approve-up-to {limit}",
@@ -77,18 +93,6 @@ def answer_by_sum(limit: UpTo) -> Ask:
         )
 
     return ask
-
-
-def _beyond(quote: Quote, limit: UpTo) -> str:
-    """Why a quote is not within a limit; "" where it is."""
-    if quote.bound is None or quote.currency is None:
-        return f"there is no price to hold against {limit}: {quote.price.reason}"
-    if limit.currency not in (None, quote.currency):
-        return f"the quote is in {quote.currency}, and {limit} is not; sums are never converted"
-    if quote.bound > limit.amount:
-        most = sum_text(quote.bound, quote.currency)
-        return f"it can cost {most}, and {limit} is approved at most"
-    return ""
 
 
 def ask_here(console: Console, aside: Callable[[], AbstractContextManager[None]]) -> Ask:
@@ -100,15 +104,16 @@ def ask_here(console: Console, aside: Callable[[], AbstractContextManager[None]]
     async def ask(room: JobRoom, quote: Quote, why: str) -> Reply:
         with aside():
             _show(room, quote, why)
-            _check_price(quote)
+            check_price(quote)
             await _say_it_waits(room, quote)
+            forget_typed()
             console.print("Approve? \\[y/N] ", end="")
             elsewhere = _Elsewhere(room, quote)
             typed = await _typed(elsewhere)
             if typed is None:
                 console.print()
                 return elsewhere.reply()
-            if typed.strip().casefold() in ("y", "yes"):
+            if is_yes(typed):
                 return _reply("approve", channel="terminal")
             console.print("Why not? (for the record) ", end="")
             reason = await _typed(elsewhere)
@@ -122,7 +127,7 @@ def ask_elsewhere(console: Console) -> Ask:
 
     async def ask(room: JobRoom, quote: Quote, why: str) -> Reply:
         _show(room, quote, why)
-        _check_price(quote)
+        check_price(quote)
         await _say_it_waits(room, quote)
         console.print(
             f"no terminal to ask at: answer by  tidemark approve {room.run.run_id}\n"
@@ -135,6 +140,27 @@ def ask_elsewhere(console: Console) -> Ask:
         return elsewhere.reply()
 
     return ask
+
+
+def check_price(quote: Quote) -> None:
+    """Raises RefusedError for a quote without a price, but for a quota's."""
+    if quote.bound is None and quote.mode != "quota":
+        raise RefusedError(
+            f"has no price that could be approved: {quote.price.reason}",
+            f"quote {quote.quote_id}",
+            "Ask again when the price can be read (tidemark quote PLAN), or name another machine",
+        )
+
+
+def forget_typed() -> None:
+    """Throw away what was typed before a question was shown: it is no answer to it."""
+    if os.isatty(sys.stdin.fileno()):
+        termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
+
+
+def is_yes(typed: str) -> bool:
+    """Whether a line that somebody typed says yes; all but `y` and `yes` is a no."""
+    return typed.strip().casefold() in ("y", "yes")
 
 
 class _Elsewhere:
@@ -213,15 +239,6 @@ def _show(room: JobRoom, quote: Quote, why: str) -> None:
     print_quote(quote, err=True)
     if why:
         console.print(f"[yellow]note:[/] {escape(why)}", soft_wrap=True)
-
-
-def _check_price(quote: Quote) -> None:
-    if quote.bound is None and quote.mode != "quota":
-        raise RefusedError(
-            f"has no price that could be approved: {quote.price.reason}",
-            f"quote {quote.quote_id}",
-            "Ask again when the price can be read (tidemark quote PLAN), or name another machine",
-        )
 
 
 def _reply(decision: Literal["approve", "reject"], *, channel: str, reason: str = "") -> Reply:

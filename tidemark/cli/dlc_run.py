@@ -77,7 +77,7 @@ def run_job(
     console = Console(stderr=True, highlight=False)
     for note in job_warnings(plan):
         console.print(f"[yellow]note:[/] {escape(note)}", soft_wrap=True)
-    up_to = UpTo.of(approve_up_to) if approve_up_to is not None else None
+    up_to = UpTo.of(approve_up_to, "--approve-up-to") if approve_up_to is not None else None
     place = store or load_config(os.environ, Path.cwd()).store
     if html is not None and not html.absolute().parent.is_dir():
         raise ConfigError("no such folder", f"--html {html}", "Make it, or name another")

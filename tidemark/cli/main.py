@@ -220,18 +220,31 @@ def cancel(
 @app.command()
 def approve(
     run: WaitingRun = None,
+    up_to: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUM",
+            help="Yes without a question, if the most it can cost is within this sum, such as "
+            "5CNY; else nothing is noted.",
+        ),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Yes without a question, to the quote that is shown.")
+    ] = False,
     by: By = None,
     wait_s: Hear = 15.0,
 ) -> None:
-    """Say yes to the quote that a run waits with, up to the most that it can cost.
+    """Show the quote that a run waits with, and say yes to the most that it can cost.
 
-    Exit status: 0 the run goes on, 2 there is nothing to answer, 3 the answer
-    is noted and the run has not heard of it, or its quote had expired and it
-    asks again.
+    At a terminal you are asked; elsewhere --up-to or --yes is needed.
+
+    Exit status: 0 the run goes on, 1 you said no, 2 there is nothing to answer
+    or nobody to ask, 3 the answer is noted and the run has not heard of it, or
+    its quote had expired and it asks again.
     """
     from tidemark.cli.approvals import answer_run
 
-    raise typer.Exit(answer_run(run, "approve", by=by, wait_s=wait_s))
+    raise typer.Exit(answer_run(run, "approve", by=by, up_to=up_to, yes=yes, wait_s=wait_s))
 
 
 @app.command()
