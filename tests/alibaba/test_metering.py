@@ -127,6 +127,25 @@ async def test_a_clock_that_is_behind_does_not_forget_what_the_service_has_seen(
     assert found.billable_s > 550
 
 
+@pytest.mark.parametrize("finished", ["9999-12-31T23:59:59Z", "2025-12-31T00:00:00Z"])
+async def test_an_end_that_cannot_be_is_taken_for_now(finished: str) -> None:
+    here, job_id = await run({"running_s": 100})
+    here.clock.advance(3600)
+    seen = await here.dlc.get_job(job_id)
+    wire = {**seen.wire, "GmtFinishTime": finished}
+    for name in ("GmtSuccessedTime", "GmtFailedTime", "GmtStoppedTime"):
+        wire.pop(name, None)
+    wire["Pods"] = [{**pod, "GmtFinishTime": finished} for pod in wire["Pods"]]
+    now = datetime.fromtimestamp(here.clock.time(), UTC)
+    job = Job.of(wire, "GetJob")
+    found = metered(job, price_per_hour=machine_price(), workers=1, now=now)
+    assert found.over
+    assert found.until == now
+    assert 3500 < found.billable_s <= 3600
+    assert found.amount is not None
+    assert found.amount >= here.simulator.total()
+
+
 def test_a_job_whose_pods_are_not_shown_counts_all_its_machines() -> None:
     job = Job.of(
         {

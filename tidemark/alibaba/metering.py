@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import TypeVar
 
-from tidemark.alibaba.dlc_answers import Job, Pod
+from tidemark.alibaba.dlc_answers import Job, Pod, StatusPeriod
 from tidemark.alibaba.dlc_status import JobStatus
 from tidemark.money.amounts import cost_of
 
@@ -26,6 +27,11 @@ _WITHOUT_MACHINES = frozenset(
 )
 _ENDS = frozenset((JobStatus.STOPPING, JobStatus.STOPPED, JobStatus.FAILED))
 _SECOND = timedelta(seconds=1)
+# How far clocks may be apart; a time beyond is none.
+_AHEAD = timedelta(days=2)
+_BEFORE = timedelta(minutes=1)
+
+_Timed = TypeVar("_Timed", Job, Pod, StatusPeriod)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +69,11 @@ def metered(job: Job, *, price_per_hour: Decimal | None, workers: int, now: date
     """What `job` has cost up to its end, or up to `now` (UTC) while it goes on.
 
     `job` is an answer of GetJob: lists may leave pods and histories out, and then everything from
-    its creation on counts. `price_per_hour` is of one machine, `workers` how many there are.
+    its creation on counts. `price_per_hour` is of one machine, `workers` how many there are. Times
+    that cannot be, of days to come or before the creation, count as not said: a job that ended at
+    none that can be is billed up to `now`.
     """
+    job = _believed(job, now)
     until = _until(job, now)
     stretches = [one for one in _stretches(job, workers, until) if one.seconds > 0]
     amount = None
@@ -89,6 +98,30 @@ def workers_of(job: Job) -> int:
     ) else []  # fmt: skip
     asked = sum(count for count in counts if isinstance(count, int) and count > 0)
     return max(1, asked, len(job.pods))
+
+
+def _believed(job: Job, now: datetime) -> Job:
+    """The job without times that cannot be."""
+    latest = now.astimezone(UTC) + _AHEAD
+    created = job.gmt_create_time
+
+    def cannot_be(moment: datetime) -> bool:
+        return moment > latest or (created is not None and moment + _BEFORE < created <= latest)
+
+    def clean(one: _Timed, **inner: object) -> _Timed:
+        wrong = {
+            name: None
+            for name in type(one).model_fields
+            if isinstance(moment := getattr(one, name), datetime) and cannot_be(moment)
+        }
+        return one.model_copy(update={**wrong, **inner})
+
+    def pods(some: tuple[Pod, ...]) -> tuple[Pod, ...]:
+        return tuple(clean(pod, history_pods=pods(pod.history_pods)) for pod in some)
+
+    return clean(
+        job, pods=pods(job.pods), status_history=tuple(clean(one) for one in job.status_history)
+    )
 
 
 def _until(job: Job, now: datetime) -> datetime:

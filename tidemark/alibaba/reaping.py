@@ -359,6 +359,6 @@ def _left_s(job: Job, lease: Lease, now: datetime) -> float:
     limit = lease.not_after
     minutes = job.wire.get("JobMaxRunningTimeMinutes")
     if isinstance(minutes, int) and minutes > 0:
-        # It counts from when the job runs.
-        limit = (job.gmt_running_time or now) + timedelta(minutes=minutes)
+        # It counts from when the job runs, and nothing runs from a moment to come.
+        limit = min(job.gmt_running_time or now, now) + timedelta(minutes=minutes)
     return max(0.0, (limit - now).total_seconds())
