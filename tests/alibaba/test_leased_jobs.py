@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -429,3 +430,22 @@ async def test_a_job_deleted_long_after_its_own_limit_is_over(here: Office) -> N
     released = await release(here.ledger, other.account, "run1", clock=here.clock, why="cleaned")
     assert released.complete
     assert here.kept().state == "released"
+
+
+async def test_what_a_release_says_of_the_costs_is_never_below_what_was_noted(
+    here: Office,
+) -> None:
+    here.begin()
+    first, _ = await here.start()
+    await here.start("run1", 2)
+    await here.clock.sleep(100)
+    more = here.kept().metered or Decimal(0)
+    here.ledger.meter(first.lease_id, billable_s=9000.0, amount=more + 5, at=here.now())
+    released = await here.release()
+    assert released.amount is not None
+    assert released.amount > 5
+    assert released.billable_s > 9000
+    noted = here.ledger.leases(run_id="run1")
+    assert released.amount >= sum((one.metered or Decimal(0) for one in noted), Decimal(0))
+    # The jobs are not looked for again, and what they cost is known all the same.
+    assert (await here.release()).amount == released.amount

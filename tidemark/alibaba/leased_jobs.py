@@ -24,6 +24,7 @@ from tidemark.alibaba.job_names import ATTEMPT_TAG, RUN_TAG
 from tidemark.alibaba.lease_closing import (
     PATIENCE_S,
     EndedJobs,
+    LeaseCost,
     ask_ledger,
     end_jobs,
     instant,
@@ -140,7 +141,7 @@ class Released:
     `jobs` are as they were seen last, `stopped` the ids of those that were stopped here, and `left`
     says in sentences what could not be done: while it is not empty, releasing again goes on with
     it. `billable_s` are machine-seconds of all jobs, `amount` what they come to, None without a
-    price.
+    price: neither is less than the ledger had noted.
     """
 
     run_id: str
@@ -182,6 +183,12 @@ async def release(
         ledger, dlc, run_id, clock, why, owner, policy or AdoptionPolicy(), within_s
     )
     return await release_.carry_out()
+
+
+def _larger(found: LeaseCost | None, noted: LeaseCost | None) -> LeaseCost:
+    costs = [cost for cost in (found, noted) if cost is not None]
+    amounts = [cost.amount for cost in costs if cost.amount is not None]
+    return LeaseCost(max(cost.billable_s for cost in costs), max(amounts, default=None))
 
 
 def _check_request(request: CreateJob, lease: Lease) -> None:
@@ -301,15 +308,22 @@ class _Release:
         leases = await self._note(leases, ended)
         known = {lease.lease_id: lease for lease in leases}
         now = instant(self.clock)
-        costs = [lease_cost(one.jobs, known.get(name), now) for name, one in ended.items()]
-        amounts = [cost.amount for cost in costs if cost.amount is not None]
+        costs = {name: lease_cost(one.jobs, known.get(name), now) for name, one in ended.items()}
+        # What was metered while a job was watched stands, whatever the service says of it now.
+        noted = {
+            name: LeaseCost(lease.billable_s, lease.metered)
+            for name, lease in known.items()
+            if name in costs or lease.metered is not None or lease.billable_s > 0
+        }
+        every = [_larger(costs.get(name), noted.get(name)) for name in {**costs, **noted}]
+        amounts = [cost.amount for cost in every if cost.amount is not None]
         return Released(
             run_id=self.run_id,
             jobs=tuple(job for one in ended.values() for job in one.jobs.values()),
             stopped=tuple(job_id for one in ended.values() for job_id in one.stopped),
             left=tuple(dict.fromkeys(self.left)),
-            billable_s=sum(cost.billable_s for cost in costs),
-            amount=sum(amounts, Decimal(0)) if len(amounts) == len(costs) else None,
+            billable_s=sum(cost.billable_s for cost in every),
+            amount=sum(amounts, Decimal(0)) if len(amounts) == len(every) else None,
             currency=next((lease.currency for lease in leases if lease.currency), None),
         )
 
