@@ -37,8 +37,15 @@ async def reserve_money(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
 async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> Started:
     """Create the job, or go on with the one that an earlier process of this run created.
 
-    Raises NotTheOwner while another process has it, and AlibabaError.
+    Where that process still has a lease of it, its end is waited for. Raises NotTheOwner when it
+    is renewed meanwhile, and AlibabaError.
     """
+
+    async def tell(line: str) -> None:
+        logger().warning("%s", line)
+        await room.say("starting", line)
+
+    await room.desk.wait_for_owner(room.run.run_id, tell)
     await room.say("starting", "Creating the job")
     choice = workspace_choice(room.account)
     # An approval covers the job only: a workspace that is not there is not created.

@@ -13,7 +13,7 @@ from leasing import MACHINE, Office, office
 
 from tidemark.alibaba.job_steps import JobDesk, Offer, Started, Where, new_run
 from tidemark.alibaba.job_waiting import JobEnd
-from tidemark.errors import CapReached, RefusedError
+from tidemark.errors import CapReached, NotTheOwner, RefusedError
 from tidemark.money.abandoned import ABANDONED_AFTER, close_abandoned
 from tidemark.money.approval import ApprovedPlan, approve
 from tidemark.money.ledger import LedgerRun
@@ -148,3 +148,46 @@ async def test_a_ledger_that_is_gone_ends_no_watch_and_the_job_is_stopped_all_th
     released = await desk(here).finish(run.run_id, why="over")
     assert here.going() == []
     assert released.left  # what could not be noted is said
+
+
+async def restarted(here: Office, run: LedgerRun, offer: Offer) -> tuple[list[str], Started]:
+    """What a second process of a run does: it waits for the first one's lease, and goes on."""
+    told: list[str] = []
+
+    async def tell(line: str) -> None:
+        told.append(line)
+
+    answer = here.ledger.approval(offer.quote.quote_id)
+    assert answer is not None
+    leave = approve(offer.quote, answer, plan_hash=plan_hash(plan()), now=here.now)
+    second = desk(here, "second")
+    await second.wait_for_owner(run.run_id, tell)
+    return told, await second.start(plan(), run, offer, leave, Where("1"))
+
+
+async def test_a_restart_while_the_dead_process_has_its_lease_waits_and_goes_on(
+    here: Office,
+) -> None:
+    run = begin(here)
+    offer, first = await started(here, run, "first")
+    await here.clock.sleep(100)
+    told, second = await restarted(here, run, offer)
+    assert not second.created
+    assert second.job.job_id == first.job.job_id
+    assert second.lease.owner == "second"
+    assert here.now() >= first.lease.expires_at
+    (line,) = told
+    assert f"first has the job until {first.lease.expires_at:%Y-%m-%d %H:%M:%S} UTC" in line
+
+
+async def test_a_restart_beside_a_process_that_lives_leaves_it_the_job(here: Office) -> None:
+    run = begin(here)
+    offer, first = await started(here, run, "first")
+    watching = asyncio.create_task(desk(here, "first").watch(first, plan(), offer.quote))
+    await here.clock.sleep(10)
+    with pytest.raises(NotTheOwner, match="first"):
+        await restarted(here, run, offer)
+    assert here.now() < first.lease.expires_at
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
+    assert here.cloud.calls("StopJob") == []

@@ -55,6 +55,8 @@ LOG = logging.getLogger("tidemark.alibaba")
 
 T = TypeVar("T")
 
+_LOOK_AGAIN_S = 15.0
+
 # A lease outlives its job's own limit by this, so that its owner and not the reaper ends it.
 _BEYOND = timedelta(minutes=10)
 
@@ -274,6 +276,31 @@ class JobDesk:
             round=run.run_id,
             run_id=run.run_id,
         )
+
+    async def wait_for_owner(self, run_id: str, tell: Callable[[str], Awaitable[None]]) -> None:
+        """Wait until the lease by which another process has the run's job has expired.
+
+        Most often that process died, and this one is to go on. `tell` is told who it is and until
+        when. Returns at once without such a lease, and as soon as it is renewed: its owner lives.
+        Raises LedgerError.
+        """
+        until: datetime | None = None
+        while True:
+            leases = await self._ledger(self.ledger.leases, run_id=run_id, unreleased=True)
+            held = [one for one in leases if one.owner != self.owner]
+            last = max(held, key=lambda one: one.expires_at, default=None)
+            if last is None or last.expires_at <= self._now():
+                return
+            if until is None:
+                until = last.expires_at
+                await tell(
+                    f"{last.owner} has the job until {until:%Y-%m-%d %H:%M:%S} UTC; "
+                    f"if it does not go on by then, this process does"
+                )
+            elif last.expires_at > until:
+                return
+            left_s = (until - self._now()).total_seconds()
+            await self.clock.sleep(min(_LOOK_AGAIN_S, max(left_s, 0.001)))
 
     async def start(
         self,
