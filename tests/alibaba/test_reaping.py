@@ -173,7 +173,8 @@ async def test_a_job_of_a_run_that_the_ledger_does_not_know_is_reported_and_left
     await here.clock.sleep(1200)
     report = await here.reap()
     assert here.going() == [unknown]
-    assert [(one.job_id, one.failed) for one in report.left] == [(unknown, False)]
+    assert [(one.job_id, one.failed) for one in report.left] == [(unknown, True)]
+    assert report.failed
     assert "knows no lease" in report.left[0].why
 
 

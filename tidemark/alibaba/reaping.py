@@ -173,13 +173,30 @@ class _Pass:
 
     async def carry_out(self, leases: list[Lease]) -> None:
         self.left += [Left("jobs", None, why, failed=True) for why in self.found.unseen]
-        known = {lease.lease_id for lease in leases}
-        self.left += [
-            Left(job.display_name, job.job_id, "the ledger knows no lease of it: look whose it is")
+        await self._report_unknown({lease.lease_id for lease in leases})
+        await asyncio.gather(*(self._look_at(lease) for lease in leases))
+
+    async def _report_unknown(self, known: set[str]) -> None:
+        """Jobs of this installation without a lease, as after a backup of the ledger came back:
+        nobody watches them, and only a person can say whose they are."""
+        unknown = [
+            job
             for identity, job in self.found.jobs
             if identity.name not in known and not job.is_terminal
         ]
-        await asyncio.gather(*(self._look_at(lease) for lease in leases))
+        if not unknown:
+            return
+        try:
+            # One may have been started since the ledger was read.
+            now_known = await ask_ledger(self.clock, PATIENCE_S, self.ledger.leases)
+        except LedgerError as error:
+            LOG.warning("whose the jobs are is not asked again: %s", error)
+            now_known = []
+        new = {one.lease_id for one in now_known if one.intended_at >= self.looked_at}
+        why = "the ledger knows no lease of it, and nothing ends it: look whose it is, and stop it"
+        for job in unknown:
+            if job.display_name not in new:
+                self.left.append(Left(job.display_name, job.job_id, why, failed=True))
 
     async def _look_at(self, lease: Lease) -> None:
         jobs = self.found.of(lease.lease_id)
