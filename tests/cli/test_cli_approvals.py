@@ -213,6 +213,16 @@ def test_without_a_name_the_one_that_waits_is_meant(command: Command, noted: Not
     assert (answer.decision, answer.reason) == ("reject", "too dear")
 
 
+def test_a_run_that_ends_by_its_answer_is_not_said_to_go_on(command: Command, noted: Noted) -> None:
+    noted.quote(noted.run())
+    listening = heard_by(noted, RUN, state="rejected")
+    said = command("reject", RUN, "--reason", "too dear")
+    listening.join()
+    assert said.status == 0
+    assert f"run {RUN} ended: " in said.out
+    assert "goes on" not in said.out
+
+
 def test_one_of_several_has_to_be_named(command: Command, noted: Noted) -> None:
     noted.quote(noted.run())
     noted.quote(noted.run("20261122t010204-bbbb"))

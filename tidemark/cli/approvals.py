@@ -210,7 +210,7 @@ def _let_it_hear(
         return PARTIAL
     say(_told(answer))
     if after is not None:
-        say(f"run {after.run_id} goes on: {after.line}")
+        say(f"run {after.run_id} {'ended' if after.ended else 'goes on'}: {after.line}")
         return FINE
     for line in _not_seen(run, resumed, wait_s):
         say(line)
