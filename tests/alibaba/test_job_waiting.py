@@ -414,9 +414,10 @@ async def test_a_service_that_never_answers_again_is_waited_for_no_longer_than_a
 async def test_no_permission_ends_the_waiting_with_that_error() -> None:
     here = cloud()
     job_id = await here.dlc.create_job(request(), authorization=LEAVE)
+    seen = await here.dlc.get_job(job_id)
     here.play("calls: [{when: {action: GetJob}, then: {error: {status: 403, code: NoPermission}}}]")
     with pytest.raises(AccessError, match="NoPermission"):
-        await go_on(Wait(here, job_id))
+        await go_on(Wait(here, job_id), job=seen)
     assert 120 <= here.clock.monotonic() < 180
 
 
@@ -436,11 +437,12 @@ async def test_a_refusal_that_passes_gives_no_running_job_up(error: str, times: 
 async def test_a_refusal_is_not_waited_out_beyond_the_deadline() -> None:
     here = cloud("jobs: [{then: {running_s: never}}]")
     job_id = await here.dlc.create_job(request(), authorization=LEAVE)
+    seen = await here.dlc.get_job(job_id)
     here.play("""
         calls: [{when: {action: GetJob, nth: 1, count: 4},
                  then: {error: {status: 403, code: NoPermission}}}]
     """)
-    made = await go_on(Wait(here, job_id), patience=Patience(total_s=60.0))
+    made = await go_on(Wait(here, job_id), patience=Patience(total_s=60.0), job=seen)
     assert made.last.job.status == "Stopped"
     assert here.clock.monotonic() < 120
 
@@ -458,8 +460,10 @@ async def test_a_job_that_is_deleted_meanwhile_ends_the_waiting_with_a_clear_err
 
     with pytest.raises(AlibabaError, match="was deleted while it was waited for; it was Running"):
         await wait_for_job(here.dlc, job_id, clock=here.clock, tell=tell)
+    looked_s = here.clock.monotonic()
     with pytest.raises(AlibabaError, match="there is no such job"):
         await wait_for_job(here.dlc, job_id, clock=here.clock)
+    assert here.clock.monotonic() - looked_s < 10
 
 
 def test_the_error_of_a_failed_job_says_class_evidence_and_what_to_do() -> None:

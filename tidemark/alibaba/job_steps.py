@@ -397,6 +397,7 @@ class JobDesk:
                 said=said,
                 asked_to_stop=why_stop,
                 clean=clean,
+                job=started.job,
             )
         )
         renewing = asyncio.create_task(

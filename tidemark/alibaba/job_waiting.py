@@ -114,6 +114,7 @@ async def wait_for_job(
     said: Said | None = None,
     asked_to_stop: AskedToStop | None = None,
     clean: Clean = str,
+    job: Job | None = None,
 ) -> JobEnd:
     """Wait until a job has ended, or stop it when one of the clocks of `patience` runs out.
 
@@ -127,7 +128,8 @@ async def wait_for_job(
 
     A job that fails raises nothing. Errors of the service that pass are waited out within the
     deadline, and statuses that are not known too. That a job is not there or may not be seen is
-    believed when at least three looks in two minutes say so. Raises AlibabaError then, and for what
+    believed when at least three looks in two minutes say so, and at once of a job that was never
+    seen; `job` is one that the caller has seen. Raises AlibabaError then, and for what
     does not pass, and JobRunsOn for a job that could not be seen to stop.
     """
     waiting = _Waiting(
@@ -141,6 +143,7 @@ async def wait_for_job(
         said,
         asked_to_stop,
         clean,
+        job,
     )
     return await waiting.wait()
 
@@ -157,7 +160,7 @@ class _Waiting:
     said: Said | None
     asked_to_stop: AskedToStop | None
     clean: Clean
-    job: Job | None = None
+    job: Job | None
     events: dict[str, tuple[Event, ...]] = field(default_factory=dict)
     told: set[str] = field(default_factory=set)
     log: LogStream | None = None
@@ -213,7 +216,7 @@ class _Waiting:
 
     def _believed(self, error: AlibabaError) -> bool:
         """Whether an error that does not pass is the last word."""
-        if not isinstance(error, NotFoundError | AccessError):
+        if self.job is None or not isinstance(error, NotFoundError | AccessError):
             return True
         now_s = self.clock.monotonic()
         if self.refused_since_s is None:

@@ -193,7 +193,9 @@ class _Pass:
             LOG.warning("whose the jobs are is not asked again: %s", error)
             now_known = []
         new = {one.lease_id for one in now_known if one.intended_at >= self.looked_at}
-        why = "the ledger knows no lease of it, and nothing ends it: look whose it is, and stop it"
+        why = (
+            "the ledger knows no lease of it, so nobody here ends it: look whose it is, and stop it"
+        )
         for job in unknown:
             if job.display_name not in new:
                 self.left.append(Left(job.display_name, job.job_id, why, failed=True))
