@@ -1,10 +1,16 @@
-"""How the tests are shared out between processes that run at once (`make test`)."""
+"""How the tests are shared out between processes that run at once (`make test`), and a home with
+the installed engines."""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tidemark.config import load_config
 
 # They take longest, so they come first, and each of the two is for one process: the flows share
 # one Prefect server, and no more than two engines put load on endpoints at once.
@@ -31,3 +37,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _share(nodeid: str) -> str | None:
     return next((share for room, share in FIRST.items() if nodeid.startswith(room)), None)
+
+
+@pytest.fixture(scope="module")
+def tidemark_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A home of its own, with the installed engines in it."""
+    engines = load_config(os.environ, Path.cwd()).engines.resolve()
+    home = tmp_path_factory.mktemp("home")
+    (home / "engines").symlink_to(engines)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TIDEMARK_HOME", str(home))
+        yield home

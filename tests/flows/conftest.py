@@ -1,14 +1,11 @@
 """Flows under a real Prefect server of their own."""
 
 import gc
-import os
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from tidemark.config import load_config
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -37,14 +34,3 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         gc.collect()
-
-
-@pytest.fixture(scope="module")
-def tidemark_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A home of its own, with the installed engines in it."""
-    engines = load_config(os.environ, Path.cwd()).engines.resolve()
-    home = tmp_path_factory.mktemp("home")
-    (home / "engines").symlink_to(engines)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TIDEMARK_HOME", str(home))
-        yield home
