@@ -19,10 +19,12 @@ PLAIN_LINES: Final = 10
 @contextmanager
 def steps(
     line: Callable[[str, int, int], str] = "{}: {} of {}".format,
+    least: int = PLAIN_LINES + 1,
 ) -> Iterator[Callable[[str, int, int], None]]:
     """Yields what is told how much of a named step is done, and of how much: on standard error.
 
-    `line` makes the text where there is no terminal, from the step's name and the two numbers.
+    Where there is no terminal, `line` makes the text from the step's name and the two numbers; a
+    step of less than `least` is over before that is of use.
     """
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
@@ -42,7 +44,7 @@ def steps(
 
     def tell(what: str, done: int, total: int) -> None:
         tenth = done * PLAIN_LINES // max(total, 1)
-        if tenth > said.get(what, 0):
+        if total >= least and tenth > said.get(what, 0):
             said[what] = tenth
             print(line(what, done, total), file=sys.stderr, flush=True)
 
@@ -55,5 +57,5 @@ def progress(doing: str, done_so_far: str, things: str) -> Iterator[Callable[[in
 
     `doing` and `done_so_far` are the verb, such as "verifying" and "verified".
     """
-    with steps(lambda _, done, total: f"{done_so_far} {done} of {total} {things}") as tell:
+    with steps(lambda _, done, total: f"{done_so_far} {done} of {total} {things}", 1) as tell:
         yield lambda done, total: tell(doing, done, total)
