@@ -282,12 +282,16 @@ def test_ctrl_c_while_it_is_waited_for_stops_the_job(
     caplog.set_level(logging.INFO, log.name)
     handler = Interrupts(": Running")
     log.addHandler(handler)
+    # What ran before in this process may have left another handler, or the log switched off.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    log.disabled = False
     try:
         run = place.trigger()
         with pytest.raises(KeyboardInterrupt):
             run.wait_for_completion()
     finally:
         log.removeHandler(handler)
+        signal.signal(signal.SIGINT, before)
     assert place.statuses() == ["Stopped"]
     assert nothing_is_held(place)
 

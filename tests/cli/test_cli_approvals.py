@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from noted_runs import Noted
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from tidemark.money.approval import Approval
 
@@ -253,9 +254,11 @@ def test_prefect_that_cannot_be_reached_loses_no_answer(
     command: Command, noted: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
-    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     quote = noted.quote(noted.run())
-    said = command("approve", RUN, "--yes", "--wait", "0")
+    # Where Prefect is imported already, it has read its variables.
+    away = {PREFECT_API_URL: "http://127.0.0.1:9/api", PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(away):
+        said = command("approve", RUN, "--yes", "--wait", "0")
     assert said.status == 3
     assert "Prefect cannot be reached" in said.out
     assert "finds the answer" in said.out
