@@ -80,7 +80,9 @@ async def reap_region(
     config = load_config(os.environ, Path.cwd())
     clock = _clock()
     try:
-        ledger = await asyncio.to_thread(open_ledger, config, clock, create=False)
+        ledger = await asyncio.to_thread(
+            open_ledger, config, clock, create=False, update_tables=not dry_run
+        )
     except LedgerError as error:
         return region, error
     try:

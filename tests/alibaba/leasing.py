@@ -184,7 +184,7 @@ async def office(folder: Path, scenario: str | None = None, **more: Any) -> Asyn
         if template.exists():
             # Making the tables takes longer than most tests.
             shutil.copy(template, here.path)
-            here.open()
+            here.open().claim_file()
         else:
             here.open()
             here.ledger.close()

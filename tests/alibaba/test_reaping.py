@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
@@ -254,6 +255,23 @@ async def test_nothing_is_touched_with_an_empty_ledger(here: Office, tmp_path: P
     assert report.refused is not None
     assert "is empty" in report.refused
     assert here.cloud.calls("StopJob") == []
+
+
+async def test_nothing_is_touched_with_a_copy_of_the_ledger(here: Office, tmp_path: Path) -> None:
+    here.begin()
+    lease, _ = await here.start()
+    shutil.copyfile(here.path, tmp_path / "copy.db")
+    # Whoever has the original looks after the job, which the copy does not come to know.
+    await here.clock.sleep(TTL_S - 10)
+    here.ledger.renew(lease, here.now() + timedelta(seconds=TTL_S))
+    await here.clock.sleep(60)
+    copied = here.open(tmp_path / "copy.db")
+    report = await here.reap(ledger=copied)
+    assert report.refused is not None
+    assert "is a copy" in report.refused
+    assert "tidemark reap --moved" in report.refused
+    assert here.cloud.calls("StopJob") == []
+    assert len(here.going()) == 1
 
 
 async def test_nothing_is_touched_with_the_ledger_of_another(here: Office, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """`tidemark reap`: what nobody looks after any more is stopped, and nothing else."""
 
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -122,3 +123,22 @@ def test_an_empty_ledger_stops_nothing(command: Command, served: Served, noted: 
     assert said.status == 2
     assert "is empty" in said.err
     assert served.calls("StopJob") == []
+
+
+def test_a_ledger_that_was_moved_is_used_once_somebody_says_so(
+    command: Command, served: Served, noted: Noted, tmp_path: Path
+) -> None:
+    lost = job_of(served, noted, RUN, left_s=-600)
+    ledger = tmp_path / "home" / "ledger.db"
+    restored = ledger.with_suffix(".restored")
+    shutil.copyfile(ledger, restored)
+    restored.replace(ledger)
+    said = command("reap")
+    assert said.status == 2
+    assert "tidemark reap --moved" in said.err
+    assert served.calls("StopJob") == []
+    assert command("reap", "--moved", "--dry-run").status == 2
+    said = command("reap", "--moved")
+    assert said.status == 0
+    assert lost in said.out
+    assert command("reap").status == 0

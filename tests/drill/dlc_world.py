@@ -19,6 +19,9 @@ from tidemark.alibaba.credentials import StaticCredentials
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_requests import CreateJob
 from tidemark.alibaba.job_names import job_name, job_tags
+from tidemark.clock import SystemClock
+from tidemark.config import load_config
+from tidemark.money.opening import open_ledger
 from tidemark.simulator.authorization import SimulatorAuthorization
 from tidemark.simulator.pai.app import PaiSimulator
 from tidemark.simulator.pai.scenario import scenario_from_text
@@ -95,6 +98,10 @@ class World:
         of an earlier night."""
         shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(template, folder)
+        home = load_config({"TIDEMARK_HOME": str(folder / "home")}, folder)
+        ledger = open_ledger(home, SystemClock(), create=False)
+        ledger.claim_file()
+        ledger.close()
         clock = DrillClock(folder / "clock", start_s=now_s)
         simulator = PaiSimulator(
             clock=clock, signature_clock=clock, scenario=scenario_from_text(SCENARIO, "drill")

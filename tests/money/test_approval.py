@@ -169,10 +169,40 @@ def test_nothing_but_a_job_is_covered() -> None:
 
 
 def test_a_spot_price_is_for_a_spot_machine() -> None:
-    given = plan(quote(mode="spot"))
+    given = plan(quote(mode="spot", spot_limit=Decimal("0.8")))
     try_to_create(given, changed(SpotSpec={"SpotDiscountLimit": 0.8}))
+    try_to_create(given, changed(SpotSpec={"SpotDiscountLimit": 0.2}))
     with pytest.raises(RefusedError, match="is missing, and the quote is for a spot price"):
         try_to_create(given, body())
+
+
+@pytest.mark.parametrize(
+    ("spot", "message"),
+    [
+        ({"SpotDiscountLimit": 1.0}, "is 1.0, and 0.2 was quoted"),
+        ({"SpotDiscountLimit": 0.21}, "is 0.21, and 0.2 was quoted"),
+        ({"SpotDiscountLimit": float("inf")}, "is inf, and 0.2 was quoted"),
+        ({"SpotStrategy": "SpotAsPriceGo"}, "is no share"),
+        ({"SpotDiscountLimit": "0.1"}, "is no share"),
+        ({"SpotDiscountLimit": True}, "is no share"),
+        ({"SpotDiscountLimit": float("nan")}, "is no share"),
+        ({"SpotDiscountLimit": 0}, "is no share"),
+        ({"SpotDiscountLimit": 0.1, "SpotPriceLimit": 99}, "is a sum, and a share"),
+        ({"SpotPriceLimit": 0.1}, "is a sum, and a share"),
+        ("yes", "is missing"),
+    ],
+    ids=str,
+)
+def test_a_spot_machine_may_cost_no_larger_share_than_was_quoted(spot: Any, message: str) -> None:
+    given = plan(quote(mode="spot", spot_limit=Decimal("0.2")))
+    with pytest.raises(RefusedError, match=message) as refused:
+        try_to_create(given, changed(SpotSpec=spot))
+    assert "SpotSpec" in str(refused.value.where)
+
+
+def test_a_quote_without_a_spot_limit_covers_none() -> None:
+    with pytest.raises(RefusedError, match="no limit was quoted"):
+        try_to_create(plan(quote(mode="spot")), changed(SpotSpec={"SpotDiscountLimit": 0.2}))
 
 
 def test_a_quota_needs_no_sum_and_covers_nothing_else() -> None:

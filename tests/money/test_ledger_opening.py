@@ -193,9 +193,57 @@ def test_a_ledger_of_an_older_version_is_not_changed_by_looking(
     ledger_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(ledger_url)
-    monkeypatch.setattr("tidemark.money.ledger_opening.REVISION", "0002")
+    monkeypatch.setattr("tidemark.money.ledger_opening.REVISION", "0003")
     with pytest.raises(LedgerError, match="is of an older version"):
         opened(ledger_url, create=False)
+
+
+def of_revision_1(path: Path) -> None:
+    """As the first version left it."""
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("ALTER TABLE tidemark_installation DROP COLUMN file_mark")
+        connection.execute(f"UPDATE {ledger_schema.VERSION_TABLE} SET version_num = '0001'")
+
+
+def test_a_ledger_of_the_first_version_is_brought_up_to_date_with_all_that_is_in_it(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ledger.db"
+    begun(opened(sqlite_url(path)), "run-1")
+    of_revision_1(path)
+    ledger = opened(sqlite_url(path))
+    assert ledger.run("run-1").created_at == NOW
+    assert not ledger.is_copy()
+    assert Ledger.open(sqlite_url(path), installation="abcd", clock=SetClock(), create=False).run(
+        "run-1"
+    )
+
+
+def test_who_acts_on_a_ledger_of_an_older_version_may_bring_it_up_to_date(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    opened(sqlite_url(path))
+    of_revision_1(path)
+    with pytest.raises(ForeignLedger):
+        opened(sqlite_url(path), "efgh", create=False, update_tables=True)
+    with pytest.raises(LedgerError, match="is of an older version"):
+        opened(sqlite_url(path), create=False)
+    opened(sqlite_url(path), create=False, update_tables=True)
+    opened(sqlite_url(path), create=False)
+    with pytest.raises(LedgerError, match="is not there"):
+        opened(sqlite_url(tmp_path / "other.db"), create=False, update_tables=True)
+
+
+def test_a_copy_of_a_ledger_is_told_from_the_ledger(tmp_path: Path) -> None:
+    path, copied, moved = tmp_path / "ledger.db", tmp_path / "copy.db", tmp_path / "moved.db"
+    opened(sqlite_url(path))
+    shutil.copyfile(path, copied)
+    assert opened(sqlite_url(copied)).is_copy()
+    assert opened(sqlite_url(copied), create=False).is_copy()
+    assert not opened(sqlite_url(path)).is_copy()
+    path.rename(moved)
+    assert not opened(sqlite_url(moved)).is_copy()
+    opened(sqlite_url(copied)).claim_file()
+    assert not opened(sqlite_url(copied)).is_copy()
 
 
 def test_a_ledger_without_its_version_is_not_made_anew(tmp_path: Path) -> None:

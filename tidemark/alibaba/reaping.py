@@ -15,6 +15,7 @@ from decimal import Decimal
 
 from tidemark.alibaba.adoption import AdoptionPolicy
 from tidemark.alibaba.channel import Channel
+from tidemark.alibaba.clock_check import ClocksDiffer, check_clock
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.lease_closing import (
@@ -26,7 +27,7 @@ from tidemark.alibaba.lease_closing import (
     lease_cost,
     note_end,
 )
-from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs
+from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs, is_copied_since
 from tidemark.clock import Clock
 from tidemark.errors import LedgerError, TidemarkError
 from tidemark.money.abandoned import close_abandoned
@@ -119,23 +120,35 @@ async def reap(
 
     A lease that has expired is taken over in the ledger, by `owner`, before its jobs are touched;
     who renews it at the same moment keeps it. An intent without a job is closed when a job would
-    have shown up in lists. Where the ledger cannot be read, is empty or another installation's,
-    nothing is touched. With `dry_run` nothing is changed, and the report says what would be. Never
+    have shown up in lists. Where the ledger cannot be read, is empty, a copy, or another installation's,
+    or this machine's clock is not the service's, nothing is touched. With `dry_run` nothing is changed, and the report says what would be. Never
     raises AlibabaError or LedgerError: one thing that fails is reported, and the others go on.
     """
     now = instant(clock)
     try:
         empty = await ask_ledger(clock, PATIENCE_S, ledger.is_empty)
+        copied = await ask_ledger(clock, PATIENCE_S, ledger.is_copy)
         leases = await ask_ledger(clock, PATIENCE_S, ledger.leases)
     except LedgerError as error:
         return ReapReport(ledger.installation, now, dry_run, refused=f"the ledger: {error}")
     if empty:
         why = f"the ledger {ledger.place} is empty: whose the jobs are is not known"
         return ReapReport(ledger.installation, now, dry_run, refused=why)
+    if copied:
+        why = (
+            f"the ledger {ledger.place} is a copy, or its file was moved to another disk: what "
+            "stands in it may be watched by who has the original. If this is the only one in use, "
+            "run: tidemark reap --moved"
+        )
+        return ReapReport(ledger.installation, now, dry_run, refused=why)
     here = [lease for lease in leases if (lease.region, lease.kind) == (channel.region, _KIND)]
     dlc = Dlc(channel)
     open_here = [lease for lease in here if lease.state != "released"]
     found = await find_leased_jobs(dlc, ledger.installation, open_here, now=now)
+    try:
+        check_clock(channel)
+    except ClocksDiffer as error:
+        return ReapReport(ledger.installation, now, dry_run, refused=str(error))
     one_pass = _Pass(
         ledger, dlc, clock, owner, dry_run, policy or AdoptionPolicy(), within_s, found, now
     )
@@ -204,7 +217,7 @@ class _Pass:
         jobs = self.found.of(lease.lease_id)
         try:
             if lease.state == "released":
-                await self._without_lease(lease, jobs, jobs, "its lease was given back before")
+                await self._given_back(lease, jobs)
             elif lease.expires_at > self.looked_at:
                 await self._held(lease, jobs)
             else:
@@ -275,6 +288,20 @@ class _Pass:
                 self.left.append(Left(lease.lease_id, job.job_id, text))
         why = f"it is a second job beside {lease.resource_id}, whose lease it has not"
         await self._without_lease(lease, surplus, jobs, why)
+
+    async def _given_back(self, lease: Lease, jobs: list[Job]) -> None:
+        """A lease that was given back: a job of it that came late is nobody's. One that a person
+        made since, as a copy with its name and tags, is theirs."""
+        within_s = self.policy.visible_within_s
+        ours = [job for job in jobs if not is_copied_since(job, lease, within_s)]
+        for job in jobs:
+            if job not in ours and not job.is_terminal:
+                text = (
+                    f"it was created after {lease.lease_id} was given back, as by a person who "
+                    f"copied that job: it is not ours to stop"
+                )
+                self.left.append(Left(lease.lease_id, job.job_id, text))
+        await self._without_lease(lease, ours, ours, "its lease was given back before")
 
     async def _without_lease(
         self, lease: Lease, surplus: list[Job], jobs: list[Job], why: str

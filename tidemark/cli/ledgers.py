@@ -16,7 +16,7 @@ from tidemark.errors import ForeignLedger, LedgerAway, LedgerError, RefusedError
 if TYPE_CHECKING:
     from tidemark.money.ledger import Ledger, LedgerRun
 
-__all__ = ["LIVE", "ledger_if_any", "named_run", "opened_ledger", "user"]
+__all__ = ["LIVE", "ended_as", "ledger_if_any", "named_run", "opened_ledger", "user"]
 
 LIVE = ("quoting", "waiting", "approved", "starting", "running", "collecting")
 """States of runs that are not over."""
@@ -25,9 +25,12 @@ _NEAR = 5
 
 
 @contextmanager
-def opened_ledger() -> Iterator[Ledger]:
-    """The configured ledger. Raises LedgerError where it is not there, and what it says."""
-    ledger = _open()
+def opened_ledger(*, update_tables: bool = False) -> Iterator[Ledger]:
+    """The configured ledger; one of an older version is refused, unless to `update_tables`.
+
+    Raises LedgerError where it is not there, and what it says.
+    """
+    ledger = _open(update_tables=update_tables)
     try:
         yield ledger
     finally:
@@ -77,6 +80,12 @@ def named_run(ledger: Ledger, wanted: str) -> LedgerRun:
         raise RefusedError(error.what, f"ledger {ledger.place}", remedy) from None
 
 
+def ended_as(run: LedgerRun) -> str:
+    """The state of a run in a word; of one that is finished, what came of it (`complete`,
+    `failed` …)."""
+    return run.outcome or run.state if run.state == "finished" else run.state
+
+
 def user() -> str:
     """Who sits at this machine, as far as it knows."""
     with suppress(OSError, KeyError):
@@ -84,8 +93,9 @@ def user() -> str:
     return "somebody at this machine"
 
 
-def _open() -> Ledger:
+def _open(*, update_tables: bool = False) -> Ledger:
     from tidemark.clock import SystemClock
     from tidemark.money.opening import open_ledger
 
-    return open_ledger(load_config(os.environ, Path.cwd()), SystemClock(), create=False)
+    config = load_config(os.environ, Path.cwd())
+    return open_ledger(config, SystemClock(), create=False, update_tables=update_tables)

@@ -25,16 +25,23 @@ __all__ = ["reap_all"]
 FINE, FAILED, WRONG_USE = 0, 1, 2
 
 
-def reap_all(session: Session, *, dry_run: bool, as_json: bool) -> int:
+def reap_all(session: Session, *, dry_run: bool, moved: bool, as_json: bool) -> int:
     """Look through each region that may hold something of this installation: the one given, else
-    those of open leases and the configured one.
+    those of open leases and the configured one. `moved`: the ledger is the one in use, though its
+    file is another than it was made in.
 
     Returns the exit status: 1 where something could not be ended or looked at, 2 where the ledger
     does not allow it. Raises RefusedError where there is no ledger of this installation.
     """
     reports: dict[str, ReapReport | TidemarkError] = {}
     try:
-        with opened_ledger() as ledger:
+        with opened_ledger(update_tables=not dry_run) as ledger:
+            if moved and dry_run:
+                raise RefusedError(
+                    "would change what it looks at", "--moved", "Leave --dry-run out, or --moved"
+                )
+            if moved:
+                ledger.claim_file()
             for region in _regions(session, ledger):
                 reports[region] = _pass(Session(region, session.endpoint), ledger, dry_run=dry_run)
     except LedgerError as error:

@@ -210,10 +210,27 @@ def _check_spec(quote: Quote, spec: Mapping[str, Any], where: str) -> None:
     if instance_type != quote.spec or share:
         found = instance_type or "a share of a quota"
         raise _differs(f"{where}.EcsSpec", f"is {found}, and {quote.spec} was quoted")
-    if quote.mode == "spot" and not spot:
-        raise _differs(f"{where}.SpotSpec", "is missing, and the quote is for a spot price")
-    if quote.mode == "public" and spot:
+    if quote.mode == "spot":
+        _check_spot(quote, spot, f"{where}.SpotSpec")
+    elif spot:
         raise _differs(f"{where}.SpotSpec", "asks for a machine that may be taken back")
+
+
+def _check_spot(quote: Quote, spot: object, where: str) -> None:
+    if not isinstance(spot, dict) or not spot:
+        raise _differs(where, "is missing, and the quote is for a spot price")
+    if spot.get("SpotPriceLimit") is not None:
+        raise _differs(f"{where}.SpotPriceLimit", "is a sum, and a share of the price was quoted")
+    limit = spot.get("SpotDiscountLimit")
+    if isinstance(limit, bool) or not isinstance(limit, int | float) or not limit > 0:
+        raise _differs(f"{where}.SpotDiscountLimit", "is no share of the ordinary price")
+    if quote.spot_limit is None:
+        raise _differs(f"{where}.SpotDiscountLimit", f"is {limit}, and no limit was quoted")
+    # As it was written: a float is seldom exactly what its digits say.
+    if Decimal(str(limit)) > quote.spot_limit:
+        raise _differs(
+            f"{where}.SpotDiscountLimit", f"is {limit}, and {quote.spot_limit} was quoted"
+        )
 
 
 def _check_duration(quote: Quote, body: Mapping[str, Any]) -> None:

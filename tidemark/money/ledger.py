@@ -20,7 +20,13 @@ from tidemark.errors import CapReached, ForeignLedger, LedgerAway, LedgerError, 
 from tidemark.money import ledger_leases, ledger_runs, ledger_sums
 from tidemark.money.approval import Approval
 from tidemark.money.ledger_connection import LedgerDatabase, database_of
-from tidemark.money.ledger_opening import check_installation, open_existing, open_or_create
+from tidemark.money.ledger_opening import (
+    check_installation,
+    claim_file,
+    is_copy,
+    open_existing,
+    open_or_create,
+)
 from tidemark.money.ledger_records import (
     ENDED,
     STATES,
@@ -69,6 +75,7 @@ class Ledger:
         installation: str | None,
         clock: Clock,
         create: bool = True,
+        update_tables: bool = False,
         patience_s: float = 15.0,
     ) -> Self:
         """Open the ledger of a URL: `sqlite:////folder/ledger.db` or
@@ -76,8 +83,9 @@ class Ledger:
 
         With `create` it is made where it is missing, and its tables are brought up to date; without
         an `installation` it keeps its own, or gets a new one. Otherwise nothing is written, and
-        what is missing, empty or of another version is refused. Others who write are waited for up
-        to `patience_s`.
+        what is missing, empty or of another version is refused; only tables of an older version are
+        brought up to date where `update_tables` says so. Others who write are waited for up to
+        `patience_s`.
 
         Raises ConfigError for what is no URL of a database, LedgerAway where it cannot be reached
         just now, ForeignLedger for that of another installation, and LedgerError.
@@ -87,7 +95,7 @@ class Ledger:
             now = datetime.fromtimestamp(clock.time(), UTC)
             found = open_or_create(database, installation=installation, now=now)
         else:
-            found = open_existing(database, installation=installation)
+            found = open_existing(database, installation=installation, update_tables=update_tables)
         return cls(database, found, clock)
 
     @property
@@ -270,6 +278,20 @@ class Ledger:
         """Whether no lease was ever noted in it."""
         with self._database.reading() as connection:
             return ledger_leases.count_leases(connection) == 0
+
+    def is_copy(self) -> bool:
+        """Whether its file is another than it was made in: a copy, or restored, or moved to another
+        disk. Who has the original may look after what stands in both. Never so on a server."""
+        if self._database.path is None:
+            return False
+        with self._database.reading() as connection:
+            return is_copy(connection, self._database.path)
+
+    def claim_file(self) -> None:
+        """Note that its file is the ledger from now on, and no other copy of it is in use."""
+        if self._database.path is not None:
+            with self._writing() as connection:
+                claim_file(connection, self._database.path)
 
     def summary(self, *, limit: int = 12) -> LedgerSummary:
         """What was reserved and spent in the newest nights and months, and by persons in them, at

@@ -7,19 +7,28 @@ import threading
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Select, insert, inspect, select, text
+from sqlalchemy import Connection, Select, insert, inspect, select, text, update
 
 from tidemark.errors import ForeignLedger, LedgerError
 from tidemark.money.installation import new_id
 from tidemark.money.ledger_connection import LedgerDatabase, read_only
 from tidemark.money.ledger_schema import INSTALLATION, METADATA, REVISION, VERSION_TABLE
 
-__all__ = ["check_installation", "open_existing", "open_or_create", "upgrade"]
+__all__ = [
+    "check_installation",
+    "claim_file",
+    "is_copy",
+    "open_existing",
+    "open_or_create",
+    "upgrade",
+]
 
 # Any number that nobody else in the same database uses for an advisory lock.
 _ADVISORY_LOCK = 7_434_711_301
 
 _WHOSE: Select[tuple[str]] = select(INSTALLATION.c.installation)
+
+_MARK: Select[tuple[str | None]] = select(INSTALLATION.c.file_mark)
 
 # Alembic keeps what it works on in its module.
 _ONE_AT_A_TIME = threading.Lock()
@@ -34,23 +43,25 @@ def open_or_create(database: LedgerDatabase, *, installation: str | None, now: d
         with database.errors():
             _make_file(database.path)
     with database.writing() as connection:
-        if connection.dialect.name == "postgresql":
-            connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
-        if _revision(connection, database.place) != REVISION:
-            upgrade(connection)
+        _bring_up_to_date(connection, database)
         found: str | None = connection.execute(_WHOSE).scalar_one_or_none()
         if found is None:
             found = installation or new_id()
             connection.execute(
                 insert(INSTALLATION).values(id=1, installation=found, created_at=now)
             )
+        if database.path is not None and connection.execute(_MARK).scalar_one() is None:
+            claim_file(connection, database.path)
     _check_whose(found, installation, database.place)
     database.use_write_ahead_log()
     return found
 
 
-def open_existing(database: LedgerDatabase, *, installation: str | None) -> str:
-    """Return whose ledger it is, and write nothing.
+def open_existing(
+    database: LedgerDatabase, *, installation: str | None, update_tables: bool = False
+) -> str:
+    """Return whose ledger it is, and write nothing; or, to `update_tables`, bring those of an older
+    version up to date.
 
     Raises LedgerError where there is none, or one of another version, ForeignLedger where it is
     not that of `installation`.
@@ -65,7 +76,7 @@ def open_existing(database: LedgerDatabase, *, installation: str | None) -> str:
                 "is empty", database.place,
                 "See that it is the right one: one is made when the first run is begun",
             )  # fmt: skip
-        if revision != REVISION:
+        if revision != REVISION and not update_tables:
             raise LedgerError(
                 f"is of an older version (revision {revision}, and this needs {REVISION})",
                 database.place, "Begin any run: that brings it up to date",
@@ -79,6 +90,9 @@ def open_existing(database: LedgerDatabase, *, installation: str | None) -> str:
             f"If it is this machine's, set TIDEMARK_INSTALLATION={found}",
         )  # fmt: skip
     _check_whose(found, installation, database.place)
+    if revision != REVISION:
+        with database.writing() as connection:
+            _bring_up_to_date(connection, database)
     return found
 
 
@@ -89,6 +103,30 @@ def check_installation(connection: Connection, installation: str, place: str) ->
     if found is None:
         raise LedgerError("belongs to no installation any more", place, "See what emptied it")
     _check_whose(found, installation, place)
+
+
+def _bring_up_to_date(connection: Connection, database: LedgerDatabase) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_ADVISORY_LOCK})"))
+    if _revision(connection, database.place) != REVISION:
+        upgrade(connection)
+
+
+def is_copy(connection: Connection, path: Path) -> bool:
+    """Whether the ledger was made in another file than that of `path`: that one may be in use."""
+    mark = connection.execute(_MARK).scalar_one_or_none()
+    return mark is not None and mark != _file_mark(path)
+
+
+def claim_file(connection: Connection, path: Path) -> None:
+    """Note that the file of `path` is the ledger, whatever it was copied from."""
+    connection.execute(update(INSTALLATION).values(file_mark=_file_mark(path)))
+
+
+def _file_mark(path: Path) -> str:
+    # It stays through a restart, a renaming and a new device number; a copy never has the same on
+    # the same disk, and hardly on another.
+    return f"inode {path.stat().st_ino}"
 
 
 def upgrade(connection: Connection) -> None:

@@ -45,7 +45,7 @@ __all__ = [
     "Words",
 ]
 
-REVISION = "0001"
+REVISION = "0002"
 """The newest revision of the tables that this version knows (see `migrations/versions`)."""
 
 VERSION_TABLE = "tidemark_schema"
@@ -113,6 +113,8 @@ INSTALLATION = Table(
     Column("id", Integer, primary_key=True, autoincrement=False),
     Column("installation", String(32), nullable=False),
     Column("created_at", Instant, nullable=False),
+    # The file it was made in, where it is one; a copy has another.
+    Column("file_mark", String(64)),
     CheckConstraint("id = 1", name="tidemark_installation_one"),
 )
 

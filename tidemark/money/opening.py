@@ -31,16 +31,21 @@ class Configured(Protocol):
         ...
 
 
-def open_ledger(config: Configured, clock: Clock, *, create: bool) -> Ledger:
+def open_ledger(
+    config: Configured, clock: Clock, *, create: bool, update_tables: bool = False
+) -> Ledger:
     """Open the configured ledger as this installation.
 
-    With `create` a missing ledger and a missing id are made; without, nothing is written. Raises
-    LedgerError as `Ledger.open` does.
+    With `create` a missing ledger and a missing id are made; without, nothing is written but, to
+    `update_tables`, what a new version needs. Raises LedgerError as `Ledger.open` does.
     """
     installation = config.installation
     if installation is None and (create or _known(config.home)):
         installation = read_or_make(config.home)
-    return Ledger.open(config.ledger, installation=installation, clock=clock, create=create)
+    return Ledger.open(
+        config.ledger, installation=installation, clock=clock, create=create,
+        update_tables=update_tables,
+    )  # fmt: skip
 
 
 def _known(home: Path) -> bool:

@@ -31,8 +31,9 @@ class Quote:
     `machine` says it in words. `expected_s` is from the first billed machine, which pulls the
     image, to the end; `bound_s` the longest that it can be billed while we watch. On top of that
     may come `poll_s`, until its end is seen and it has stopped, and `unwatched_s` where this
-    machine dies: until the lease has expired and the reaper has come. `details` are JSON values
-    that whoever made the quote needs again to carry it out.
+    machine dies: until the lease has expired and the reaper has come. `spot_limit` is the most that
+    a spot machine may cost, as a share of the ordinary price; `price` counts it. `details` are JSON
+    values that whoever made the quote needs again to carry it out.
     """
 
     quote_id: str
@@ -49,6 +50,7 @@ class Quote:
     unwatched_s: float
     quoted_at: datetime
     expires_at: datetime
+    spot_limit: Decimal | None = None
     notes: tuple[str, ...] = ()
     details: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -126,7 +128,9 @@ class Quote:
             if price["per_hour"] is not None:
                 price["per_hour"] = Decimal(price["per_hour"])
             price["read_at"] = datetime.fromisoformat(price["read_at"])
+            limit = document.get("spot_limit")
             given = {**document, "price": Price(**price), "notes": tuple(document["notes"])}
+            given["spot_limit"] = None if limit is None else Decimal(limit)
             for name in ("quoted_at", "expires_at"):
                 given[name] = datetime.fromisoformat(given[name])
             return cls(**given)
