@@ -350,7 +350,7 @@ def test_a_release_that_is_removed_in_use_is_told_and_made_again(
 
 def test_a_service_that_hangs_ends_a_try_in_time(github: GithubServer, repository: str) -> None:
     begin = time.monotonic()
-    hasty = opened(github, repository, Patience(tries=1, connect_s=0.5, answer_s=0.5))
+    hasty = opened(github, repository, Patience(tries=1, connect_s=2.0, answer_s=2.0))
     hasty.files.create("raw/first", b"first")
     github.pause()
     try:
@@ -360,7 +360,7 @@ def test_a_service_that_hangs_ends_a_try_in_time(github: GithubServer, repositor
             hasty.files.create("raw/large", bytes(16 * 2**20))  # more than sockets buffer
     finally:
         github.resume()
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < 30
 
 
 def test_a_server_that_dies_half_way_loses_nothing_that_is_written_from_then_on(
