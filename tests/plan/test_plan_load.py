@@ -190,6 +190,15 @@ def test_yaml_reads_back_what_it_wrote(value: dict[str, Any]) -> None:
     assert read_yaml(write_yaml(value), "x").value == value
 
 
+breaking = st.text(st.sampled_from("a b:#-'\"\\\n\r\t\x85\u2028\u2029\ufeff\0"), max_size=12)
+
+
+@settings(deadline=None)
+@given(st.dictionaries(breaking, breaking | st.lists(breaking, max_size=2), max_size=3))
+def test_text_with_line_breaks_of_any_kind_is_read_back(value: dict[str, Any]) -> None:
+    assert read_yaml(write_yaml(value), "x").value == value
+
+
 names = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=20)
 plans = st.builds(
     lambda name, scenarios, levels, time_s, temperature, labels, ratio, repeats: (

@@ -61,6 +61,18 @@ class _Dumper(yaml.SafeDumper):
         return True
 
 
+# Line breaks of YAML 1.1 that are read as another one, and what some editors take for one.
+_BREAKS = re.compile("[\x85\u2028\u2029]")
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    # Only within double quotes they are written as escapes.
+    style = '"' if _BREAKS.search(text) else None
+    return dumper.represent_scalar(_TAG + "str", text, style)
+
+
+_Dumper.add_representer(str, _text)
+
 _FORMS = {name: re.compile(pattern) for name, pattern, _ in _RESOLVERS}
 for _name, _pattern, _first in _RESOLVERS:
     for _class in (_Loader, _Dumper):
