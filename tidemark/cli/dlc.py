@@ -19,7 +19,9 @@ dlc = typer.Typer(
 JobPlanFile = Annotated[
     str,
     typer.Argument(
-        help="YAML file with the plan of a job, - for standard input, or run:ID.", metavar="PLAN"
+        help="YAML file with the plan of a job (tidemark fields job), - for standard input, or "
+        "run:ID.",
+        metavar="PLAN",
     ),
 ]
 Store = Annotated[
@@ -69,8 +71,8 @@ def run(
     """Run a sweep or a command in a job of PAI-DLC, once its cost is approved.
 
     At a terminal you are asked. Elsewhere the run waits for `tidemark approve`
-    or `tidemark reject`. Ctrl-C stops the job and keeps finished cells; a
-    second one leaves at once, and the job to the reaper.
+    or `tidemark reject`. Ctrl-C stops the job, and keeps its log, what it cost
+    and finished cells; a second one leaves at once, and the job to the reaper.
 
     Exit status: 0 fine, 1 failed or rejected, 2 refused before anything was
     billed, 3 partial, 4 inconclusive.

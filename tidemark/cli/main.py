@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -17,8 +17,10 @@ from tidemark import __version__
 from tidemark.cli.alibaba_session import Endpoint, Region, Session
 from tidemark.cli.dlc import dlc, quote
 from tidemark.cli.eas import eas
+from tidemark.cli.engines import engines
 from tidemark.cli.imports import import_command
 from tidemark.cli.pai import pai
+from tidemark.cli.simulators import simulate
 from tidemark.cli.stores import stores
 from tidemark.config import load_config
 from tidemark.errors import ConfigError, PlanError, RefusedError, SecretError, TidemarkError
@@ -35,8 +37,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-engines = typer.Typer(help="Load engines, each in an environment of its own.", no_args_is_help=True)
-simulate = typer.Typer(help="The world offline.", no_args_is_help=True)
 app.add_typer(engines, name="engines")
 app.add_typer(simulate, name="simulate")
 app.add_typer(stores, name="store")
@@ -73,10 +73,12 @@ By = Annotated[str | None, typer.Option(metavar="NAME", help="Who says so. Defau
 Hear = Annotated[
     float, typer.Option("--wait", min=0, help="Seconds to wait for the run to hear of it.")
 ]
+PlanKind = Literal["job", "sweep"]
 PlanFile = Annotated[
     str,
     typer.Argument(
-        help="YAML file (a plan or an OME BenchmarkJob), - for standard input, or run:ID.",
+        help="YAML file (a plan, see tidemark fields sweep, or an OME BenchmarkJob), - for "
+        "standard input, or run:ID.",
         metavar="PLAN",
     ),
 ]
@@ -111,6 +113,28 @@ def plan(
 
     read = read_plan(file, url=url, model=model, tokenizer=tokenizer, store=store)
     show_plan(read, store, as_json=as_json)
+
+
+@app.command()
+def fields(
+    kind: Annotated[PlanKind, typer.Argument(help="Whose fields.")],
+    part: Annotated[
+        str | None, typer.Argument(metavar="FIELD", help="Only a field and those below it.")
+    ] = None,
+    example: Annotated[
+        bool,
+        typer.Option("--example", help="Print a plan to begin with: all else in it is a comment."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List what can be written into a plan: each field with its kind, default, unit and meaning.
+
+    The plan of a job is for `tidemark quote` and `tidemark dlc run`, that of a
+    sweep for `tidemark plan` and `tidemark sweep`.
+    """
+    from tidemark.cli.plan_fields import show_fields
+
+    show_fields(kind, part, example=example, as_json=as_json)
 
 
 @app.command()
@@ -341,25 +365,9 @@ def explain(
 @app.command()
 def config() -> None:
     """Show the configuration and where each value comes from."""
-    found = load_config(os.environ, Path.cwd())
-    options = ",".join(
-        f"{scheme}.{name}={value}"
-        for of_scheme in (found.store_options, found.store_credentials)
-        for scheme, parameters in of_scheme.items()
-        for name, value in parameters.items()
-    )
-    for key, value in (
-        ("store", found.store),
-        ("store_options", options or "none"),
-        ("home", str(found.home)),
-        ("ledger", _without_password(found.ledger)),
-        ("installation", found.installation or "made when first needed"),
-        ("region", found.region),
-        ("network", found.network),
-        ("pai_endpoint", found.pai_endpoint or "none"),
-        ("pai_calls_per_s", f"{found.pai_calls_per_s:g}"),
-    ):
-        typer.echo(f"{key} = {value}  ({found.origins[key]})")
+    from tidemark.cli.configured import show_config
+
+    show_config(load_config(os.environ, Path.cwd()))
 
 
 @app.command()
@@ -370,107 +378,6 @@ def demo(
     from tidemark.cli.demo import run_demo
 
     raise typer.Exit(run_demo(directory))
-
-
-@engines.command("install")
-def engines_install(
-    name: Annotated[str, typer.Argument(help="The engine.")] = "genai-bench",
-    force: Annotated[bool, typer.Option(help="Install again.")] = False,
-) -> None:
-    """Install an engine as pinned, and check it."""
-    from tidemark.engines.install import install
-
-    install(name, load_config(os.environ, Path.cwd()).engines, say=typer.echo, force=force)
-
-
-@engines.command("check")
-def engines_check(
-    name: Annotated[str, typer.Argument(help="The engine.")] = "genai-bench",
-) -> None:
-    """Compare the installed engine with what was pinned and with the options that are passed."""
-    from tidemark.engines.install import check
-
-    problems = check(name, load_config(os.environ, Path.cwd()).engines)
-    for problem in problems:
-        typer.echo(problem, err=True)
-    if problems:
-        raise typer.Exit(FAILED)
-    typer.echo(f"{name} is as pinned and knows every option that is passed")
-
-
-@engines.command("list")
-def engines_list() -> None:
-    """The engines, and where they are installed."""
-    from tidemark.engines.genai_bench import VERSION
-    from tidemark.engines.install import find
-
-    root_directory = load_config(os.environ, Path.cwd()).engines
-    try:
-        python = find("genai-bench", root_directory).python
-        typer.echo(f"genai-bench {VERSION}  installed  {Path(python).parent.parent}")
-    except TidemarkError:
-        typer.echo(f"genai-bench {VERSION}  not installed  (tidemark engines install genai-bench)")
-
-
-@simulate.command(
-    "endpoint",
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-)
-def simulate_endpoint(context: typer.Context) -> None:
-    """An OpenAI-compatible endpoint whose true latencies are known (--help for its options)."""
-    # A process of its own: nothing outside the simulator imports it.
-    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.endpoint", *context.args])
-
-
-@simulate.command(
-    "pai",
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-)
-def simulate_pai(context: typer.Context) -> None:
-    """PAI's services with virtual time, a bill and faults on request (--help for its options)."""
-    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.pai.server", *context.args])
-
-
-@simulate.command(
-    "oss",
-    context_settings={
-        "allow_extra_args": True,
-        "ignore_unknown_options": True,
-        "help_option_names": [],
-    },
-)
-def simulate_oss(context: typer.Context) -> None:
-    """Alibaba Cloud OSS with buckets in memory and faults on request (--help for its options)."""
-    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.oss.server", *context.args])
-
-
-@simulate.command("tokenizer")
-def simulate_tokenizer(
-    directory: Annotated[Path, typer.Argument(help="Where to write it.")],
-) -> None:
-    """Write a small tokenizer that loads offline."""
-    os.execv(sys.executable, [sys.executable, "-m", "tidemark.simulator.tokenizer", str(directory)])
-
-
-def _without_password(url: str) -> str:
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        shown = make_url(url)
-        if "@" in (shown.host or ""):
-            return "a URL with more than one @"
-        return shown.render_as_string(hide_password=True)
-    except (ArgumentError, ValueError):
-        return "no URL of a database"
 
 
 def main() -> None:
