@@ -91,6 +91,44 @@ def test_an_approval_is_noted_with_who_and_the_run_goes_on(command: Command, not
     assert (answer.up_to, answer.currency, answer.plan_hash) == (quote.bound, "CNY", "a" * 64)
 
 
+def test_the_beginning_of_an_id_means_the_run_that_waits(command: Command, noted: Noted) -> None:
+    over = noted.run("20261122t010203-bbbb", state="finished", outcome="failed")
+    quote = noted.quote(noted.run())
+    listening = heard_by(noted, RUN)
+    said = command("approve", RUN[:12], "--yes")
+    listening.join()
+    assert said.status == 0
+    assert noted.ledger.approval(quote.quote_id) is not None
+    again = command("reject", over.run_id, "--reason", "late")
+    assert again.status == 2
+    assert "is over: failed" in again.err
+
+
+def test_one_of_several_that_wait_has_to_be_named(command: Command, noted: Noted) -> None:
+    noted.run("20261122t010203-bbbb", state="cancelled")
+    waiting = [noted.quote(noted.run(f"20261122t010203-{end}")) for end in ("aaaa", "cccc")]
+    said = command("approve", RUN[:12], "--yes")
+    assert said.status == 2
+    assert "several runs that wait" in said.err
+    assert "aaaa" in said.err
+    assert "cccc" in said.err
+    assert "bbbb" not in said.err
+    assert [noted.ledger.approval(quote.quote_id) for quote in waiting] == [None, None]
+
+
+def test_a_beginning_that_nothing_waits_with_leads_to_what_does(
+    command: Command, noted: Noted
+) -> None:
+    for end in ("bbbb", "cccc"):
+        noted.run(f"20261121t010203-{end}", state="rejected")
+    said = command("approve", "20261121", "--yes")
+    assert said.status == 2
+    assert "no run that waits for approval begins with 20261121" in said.err
+    assert "None waits" in said.err
+    noted.quote(noted.run())
+    assert RUN in command("approve", "20261121", "--yes").err
+
+
 def test_without_a_terminal_nothing_is_approved_that_no_option_said_yes_to(
     command: Command, noted: Noted
 ) -> None:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidemark.cli.asking import UpTo, check_price, forget_typed, is_yes
-from tidemark.cli.ledgers import named_run, opened_ledger, user
+from tidemark.cli.ledgers import ended_as, named_run, opened_ledger, user
 from tidemark.cli.printing import console, long_table, moment, print_document, say
 from tidemark.cli.quotes import print_quote
 from tidemark.cli.resuming import Resumed, resume
-from tidemark.errors import RefusedError
+from tidemark.errors import ForeignLedger, LedgerAway, LedgerError, RefusedError
 from tidemark.money.amounts import sum_text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def answer_run(
     """
     limit = None if up_to is None else UpTo.of(up_to, "--up-to")
     with opened_ledger() as ledger:
-        run = named_run(ledger, wanted) if wanted is not None else _the_waiting(ledger)
+        run = _named(ledger, wanted) if wanted is not None else _the_waiting(ledger)
         quote = _open_quote(ledger, run)
         earlier = ledger.approval(quote.quote_id)
         if earlier is None:
@@ -132,6 +132,38 @@ def _the_waiting(ledger: Ledger) -> LedgerRun:
     return waiting[0]
 
 
+def _named(ledger: Ledger, wanted: str) -> LedgerRun:
+    """The run that waits and whose id, or flow run's id, begins so; else the one other that does.
+
+    Raises RefusedError for several that wait, and for none, with the nearest of them.
+    """
+    waiting = ledger.runs(states=(_WAITING,), limit=1000)
+    named = [run for run in waiting if _begins(run, wanted)]
+    if not wanted.strip():
+        return named_run(ledger, wanted)
+    if len(named) == 1:
+        return named[0]
+    if named:
+        ids = ", ".join(run.run_id for run in named)
+        raise RefusedError(f"several runs that wait begin with {wanted}", "RUN", f"Name one: {ids}")
+    try:
+        return ledger.run(wanted)
+    except (LedgerAway, ForeignLedger):
+        raise
+    except LedgerError:  # none, or several that are over
+        from tidemark.plan.problems import did_you_mean
+
+        remedy = "None waits just now: tidemark runs"
+        if waiting:
+            remedy = did_you_mean(wanted, [run.run_id for run in waiting])
+        what = f"no run that waits for approval begins with {wanted}"
+        raise RefusedError(what, f"ledger {ledger.place}", remedy) from None
+
+
+def _begins(run: LedgerRun, wanted: str) -> bool:
+    return run.run_id.startswith(wanted) or (run.flow_run_id or "").startswith(wanted)
+
+
 def _open_quote(ledger: Ledger, run: LedgerRun) -> Quote:
     """The quote that a run waits with. Raises RefusedError, by what it does instead."""
     where = f"run {run.run_id}"
@@ -142,7 +174,7 @@ def _open_quote(ledger: Ledger, run: LedgerRun) -> Quote:
     if run.ended:
         told = "" if answer is None else f" ({_told(answer)})"
         raise RefusedError(
-            f"is over: {run.state}{told}",
+            f"is over: {ended_as(run)}{told}",
             where,
             f"See what came of it: tidemark status {run.run_id}",
         )
