@@ -80,7 +80,15 @@ class Noted:
         self.ledger.keep_quote(quote)
         return quote
 
-    def lease(self, run: LedgerRun, *, left_s: float = 300.0, job_id: str | None = None) -> Lease:
+    def lease(
+        self,
+        run: LedgerRun,
+        *,
+        left_s: float = 300.0,
+        job_id: str | None = None,
+        renewed_s: float = 0.0,
+    ) -> Lease:
+        """A lease that is `left_s` from its end, and was renewed `renewed_s` ago."""
         now = datetime.now(UTC)
         lease = Lease(
             lease_id=f"tidemark-{self.ledger.installation}-{run.run_id}-a1",
@@ -89,7 +97,7 @@ class Noted:
             region="cn-hangzhou",
             owner=OWNER,
             intended_at=now,
-            renewed_at=now,
+            renewed_at=now - timedelta(seconds=renewed_s),
             expires_at=now + timedelta(seconds=left_s),
             not_after=now + timedelta(hours=2),
             price_per_hour=Decimal(2),

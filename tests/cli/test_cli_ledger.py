@@ -60,19 +60,55 @@ def test_it_says_what_was_taken_what_is_held_and_by_which_runs(
     assert "0.50 CNY" in night
     assert "alice" in said.out
     held = next(line for line in said.out.splitlines() if "dlc1example" in line)
-    assert OWNER in held
+    assert RUN in held
     assert "expired" not in held
 
 
-def test_it_fits_a_hundred_columns_with_whole_ids(
+def test_its_tables_fit_eighty_columns_with_whole_ids_and_a_line_for_each(
+    command: Command, noted: Noted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = "20261122t010203-0123abcd"
+    run = noted.run(run_id, state="running", name="nightly")
+    noted.quote(run, per_hour="20.123457")
+    noted.ledger.reserve(run_id, Decimal("20.123457"), "CNY", ())
+    lease = noted.lease(run, job_id="dlc1a2b3c4d5e6f7g8", left_s=-1)
+    noted.ledger.meter(
+        lease.lease_id, billable_s=9.0, amount=Decimal("0.123457"), at=run.created_at
+    )
+    monkeypatch.setenv("COLUMNS", "80")
+    said = command("ledger")
+    lines = [line for line in said.out.splitlines() if not line.startswith("ledger /")]
+    assert all(len(line) <= 80 for line in lines)
+    rows = [line.split() for line in lines if line.startswith(run_id)]
+    assert [row[1] for row in rows] == ["dlc1a2b3c4d5e6f7g8", "running"]
+    assert "nightly" in rows[1]
+    assert rows[1][2:4] == ["20.123457", "CNY"]
+    assert "tidemark ledger --run RUN" in said.out
+
+
+def test_all_of_a_run_fits_a_hundred_columns(
     command: Command, spent: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert spent
     monkeypatch.setenv("COLUMNS", "100")
-    for words in (("ledger",), ("ledger", "--run", RUN)):
+    out = command("ledger", "--run", RUN).out
+    assert all(len(line) <= 100 for line in out.splitlines())
+    assert RUN in out
+
+
+@pytest.mark.parametrize("outcome", ["failed", "complete"])
+def test_a_run_that_is_over_is_called_by_what_came_of_it(
+    command: Command, noted: Noted, outcome: str
+) -> None:
+    noted.run()
+    noted.ledger.say(RUN, state="finished", line="Job dlc1 ended", outcome=outcome, exit_status=1)
+    for words in (("ledger",), ("ledger", "--run", RUN), ("status", RUN)):
         out = command(*words).out
-        assert all(len(line) <= 100 or line.startswith("ledger /") for line in out.splitlines())
-        assert RUN in out
+        [line] = [line for line in out.splitlines() if line.startswith(RUN)]
+        assert line.split()[1] == outcome
+        assert "finished" not in out
+    document = json.loads(command("status", RUN, "--json").out)
+    assert (document["state"], document["outcome"]) == ("finished", outcome)
 
 
 def test_as_json_sums_are_exact(command: Command, spent: Noted) -> None:
@@ -131,6 +167,27 @@ def test_a_run_whose_watcher_is_gone_is_said_to_be(command: Command, noted: Note
     said = command("status", RUN)
     assert said.status == 1
     assert "tidemark reap" in said.out
+
+
+def test_a_run_whose_lease_is_not_renewed_in_time_is_not_watched(
+    command: Command, noted: Noted
+) -> None:
+    run = noted.run(state="running")
+    noted.lease(run, job_id="dlc1example", renewed_s=90.0)
+    assert f"{RUN}  running" in command("status").out
+    noted.lease(run, job_id="dlc1example", renewed_s=170.0)
+    said = command("status")
+    assert said.status == 1
+    assert f"{RUN}  gone" in said.out
+    [lease] = noted.ledger.leases()
+    assert f"not watched since {lease.renewed_at:%Y-%m-%d %H:%M:%SZ}" in said.out
+    assert f"its lease ends {lease.expires_at:%Y-%m-%d %H:%M:%SZ}" in said.out
+    assert "from then on `tidemark reap` stops it" in said.out
+    assert "tidemark pai stop dlc1example --region cn-hangzhou" in said.out
+    assert "watched until" not in said.out
+    assert "not watched since" in command("runs").out
+    assert "not watched since" in command("cancel", RUN, "--wait", "0").out
+    assert json.loads(command("status", RUN, "--json").out)["unattended"] is True
 
 
 def test_the_status_of_a_job_says_job_and_money(command: Command, spent: Noted) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tidemark.cli.approvals import reject_waiting
-from tidemark.cli.ledgers import LIVE, ledger_if_any, opened_ledger, user
+from tidemark.cli.ledgers import LIVE, ended_as, ledger_if_any, opened_ledger, user
+from tidemark.cli.left_behind import held_lines
 from tidemark.cli.printing import moment, print_document, say, span
 from tidemark.errors import LedgerError
 from tidemark.money.amounts import sum_text
@@ -17,32 +19,68 @@ if TYPE_CHECKING:
     from tidemark.money.ledger import Lease, Ledger, LedgerRun
 
 __all__ = [
+    "LiveJobRun",
     "cancel_job_run",
     "find_job_run",
     "job_run_document",
-    "job_run_line",
     "live_job_runs",
     "show_job_run",
 ]
 
 _SILENT = timedelta(minutes=15)
+_MISSED = 2.5  # so many times a lease could have been renewed, and was not
 
 
-def live_job_runs() -> list[tuple[LedgerRun, bool]]:
-    """The runs of jobs that are not over, the newest last, and whether somebody looks after each;
-    none where there is no ledger."""
-    now = datetime.now(UTC)
+@dataclass(frozen=True, slots=True)
+class LiveJobRun:
+    """The run of a job that is not over, the leases it holds, and when that was looked up."""
+
+    run: LedgerRun
+    held: Sequence[Lease]
+    now: datetime
+
+    @property
+    def attended(self) -> bool:
+        """Whether somebody looks after it, by its leases, or else by what it said last."""
+        if self.held:
+            from tidemark.alibaba.leased_jobs import LeaseTimes
+
+            late = timedelta(seconds=_MISSED * LeaseTimes().renew_every_s)
+            on_time = [lease for lease in self.held if self.now - lease.renewed_at < late]
+            return any(lease.expires_at >= self.now for lease in on_time)
+        # One that waits may do so for days; what else was said long ago was said by who is gone.
+        return self.run.state == "waiting" or self.now - self.run.updated_at < _SILENT
+
+    @property
+    def is_leased(self) -> bool:
+        """Whether a lease of it has not run out, so that the reaper leaves it alone."""
+        return any(lease.expires_at >= self.now for lease in self.held)
+
+    @property
+    def since(self) -> datetime:
+        """When somebody was last seen to look after it."""
+        return max((lease.renewed_at for lease in self.held), default=self.run.updated_at)
+
+    def line(self) -> str:
+        """It in a line."""
+        state, what = self.run.state, self.run.line
+        if not self.attended:
+            state, what = "gone", f"not watched since {moment(self.since)}; {what}"
+        return f"{self.run.run_id}  {state:<12} {what}  {self.run.name or ''}".rstrip()
+
+
+def live_job_runs() -> list[LiveJobRun]:
+    """The runs of jobs that are not over, the newest last; none where there is no ledger."""
     with ledger_if_any() as ledger:
         if ledger is None:
             return []
         runs = ledger.runs(states=LIVE)[::-1]
-        held = {lease.run_id for lease in ledger.leases(unreleased=True) if lease.expires_at >= now}
-    return [(run, _is_attended(run, held, now)) for run in runs]
-
-
-def _is_attended(run: LedgerRun, held: Collection[str], now: datetime) -> bool:
-    # One that waits may do so for days; what else was said long ago was said by who is gone.
-    return run.state == "waiting" or run.run_id in held or now - run.updated_at < _SILENT
+        leases = ledger.leases(unreleased=True)
+    now = datetime.now(UTC)
+    return [
+        LiveJobRun(run, [lease for lease in leases if lease.run_id == run.run_id], now)
+        for run in runs
+    ]
 
 
 def find_job_run(wanted: str) -> LedgerRun | None:
@@ -54,12 +92,6 @@ def find_job_run(wanted: str) -> LedgerRun | None:
             return ledger.run(wanted)
         except LedgerError:
             return None  # or several: those of the store may be meant
-
-
-def job_run_line(run: LedgerRun, *, attended: bool) -> str:
-    """A run in a line."""
-    state = run.state if attended else "gone"
-    return f"{run.run_id}  {state:<12} {run.line}  {run.name or ''}".rstrip()
 
 
 def job_run_document(run: LedgerRun) -> dict[str, Any]:
@@ -78,10 +110,9 @@ def show_job_run(wanted: str, *, as_json: bool) -> int:
         run = ledger.run(wanted)
         leases = ledger.leases(run_id=run.run_id)
         quote, taken = ledger.last_quote(run.run_id), ledger.reservation(run.run_id)
-    held = [lease for lease in leases if lease.state != "released"]
     now = datetime.now(UTC)
-    attended = {lease.run_id for lease in held if lease.expires_at >= now}
-    lost = not run.ended and not _is_attended(run, attended, now)
+    live = LiveJobRun(run, [lease for lease in leases if lease.state != "released"], now)
+    lost = not run.ended and not live.attended
     status = int(lost) if not run.ended else (1 if run.exit_status is None else run.exit_status)
     if as_json:
         print_document(
@@ -96,14 +127,15 @@ def show_job_run(wanted: str, *, as_json: bool) -> int:
             }
         )
         return status
-    say(f"{run.run_id}  {run.state}")
+    say(f"{run.run_id}  {'gone' if lost else ended_as(run)}")
     say(f"{run.line} ({span((now - run.updated_at).total_seconds())} ago)")
     for lease in leases:
-        say(_job(lease))
+        if not lost or lease.state == "released":
+            say(_job(lease))
     if quote is not None and quote.bound is not None and quote.currency is not None:
         spent = f"; metered {sum_text(taken.metered, taken.currency)}" if taken.currency else ""
         say(f"at most {sum_text(quote.bound, quote.currency)}{spent}")
-    for line in _next(run, lost=lost):
+    for line in _lost(live) if lost else _next(run):
         say(line)
     return status
 
@@ -115,9 +147,14 @@ def _job(lease: Lease) -> str:
     return f"{name} in {lease.region}, watched until {moment(lease.expires_at)} at least"
 
 
-def _next(run: LedgerRun, *, lost: bool) -> list[str]:
-    if lost:
-        return ["nobody looks after it any more: tidemark reap stops what it left"]
+def _lost(live: LiveJobRun) -> list[str]:
+    said = f"not watched since {moment(live.since)}"
+    if not live.held:
+        return [f"{said}; it holds nothing that is billed"]
+    return [said, *held_lines(live.held)]
+
+
+def _next(run: LedgerRun) -> list[str]:
     if run.state == "waiting":
         return [f"tidemark approve {run.run_id}", f"tidemark reject {run.run_id} --reason WHY"]
     asked = [f"asked to end by {run.cancel_asked}"] if run.cancel_asked and not run.ended else []
@@ -147,12 +184,13 @@ def cancel_job_run(
         say(f"{run.run_id} is asked to end; it hears that at its next look")
         ended = _seen_to_end(ledger, run, wait_s, clock, sleep)
         if ended is not None:
-            say(f"it has ended: {ended.state}; {ended.line}")
+            say(f"it has ended: {ended_as(ended)}; {ended.line}")
             return 0
-        held = ledger.leases(run_id=run.run_id, unreleased=True)
+        after, held = ledger.run(run.run_id), ledger.leases(run_id=run.run_id, unreleased=True)
     say(f"it had not ended after {wait_s:.0f} s: see tidemark status {run.run_id}")
-    if any(lease.expires_at < datetime.now(UTC) for lease in held):
-        say("nobody looks after it any more: tidemark reap stops what it left")
+    live = LiveJobRun(after, held, datetime.now(UTC))
+    for line in [] if live.attended else _lost(live):
+        say(line)
     return 1
 
 

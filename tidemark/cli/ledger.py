@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tidemark.cli.ledgers import named_run, opened_ledger
+from tidemark.cli.ledgers import ended_as, named_run, opened_ledger
 from tidemark.cli.printing import console, long_table, moment, print_document, say, span
 from tidemark.cli.quotes import quote_document
 from tidemark.money.amounts import sum_text
@@ -70,7 +70,9 @@ def _print_totals(summary: LedgerSummary) -> None:
         say("nothing was reserved or spent yet")
         return
     headings = ("of a", "which", "reserved", "metered", "runs")
-    console().print(long_table(headings, rows, right=("reserved", "metered", "runs")))
+    console().print(
+        long_table(headings, rows, folded=("which",), right=("reserved", "metered", "runs"))
+    )
 
 
 def _print_leases(leases: Sequence[Lease]) -> None:
@@ -83,14 +85,11 @@ def _print_leases(leases: Sequence[Lease]) -> None:
         (
             lease.run_id,
             lease.resource_id or "(not created yet)",
-            lease.region,
             f"{moment(lease.expires_at)}{' (expired)' if lease.expires_at < now else ''}",
-            lease.owner,
         )
         for lease in leases
     ]
-    headings = ("lease of run", "job", "region", "expires", "owner")
-    console().print(long_table(headings, rows, folded=("owner",)))
+    console().print(long_table(("lease of run", "job", "expires"), rows, folded=("job",)))
     if any(lease.expires_at < now for lease in leases):
         say("nobody renews an expired one: tidemark reap")
 
@@ -103,17 +102,17 @@ def _print_runs(runs: Sequence[tuple[LedgerRun, Quote | None, Reservation]]) -> 
     rows = [
         (
             run.run_id,
-            run.state,
-            _amount(quote.expected if quote else None, quote.currency if quote else None),
+            ended_as(run),
             _amount(quote.bound if quote else None, quote.currency if quote else None),
             _amount(taken.metered, taken.currency),
             run.name or "-",
         )
         for run, quote, taken in runs
     ]
-    headings = ("run", "state", "expected", "at most", "metered", "name")
-    table = long_table(headings, rows, folded=("name",), right=("expected", "at most", "metered"))
+    headings = ("run", "state", "at most", "metered", "name")
+    table = long_table(headings, rows, folded=("name",), right=("at most", "metered"))
     console().print(table)
+    say("all that is noted of one: tidemark ledger --run RUN")
 
 
 def show_noted(wanted: str, *, as_json: bool) -> None:
@@ -135,7 +134,7 @@ def show_noted(wanted: str, *, as_json: bool) -> None:
             }
         )
         return
-    say(f"{run.run_id}  {run.state}  {run.name or ''}".rstrip())
+    say(f"{run.run_id}  {ended_as(run)}  {run.name or ''}".rstrip())
     if run.flow_run_id:
         say(f"flow run {run.flow_run_id}")
     say(f"plan {run.plan_hash}")
@@ -154,7 +153,7 @@ def show_noted(wanted: str, *, as_json: bool) -> None:
             f"{sum_text(taken.metered, taken.currency)} metered")  # fmt: skip
     if run.cancel_asked:
         say(f"asked to end by {run.cancel_asked}")
-    say(f"{moment(run.updated_at)}  {run.state}: {run.line}")
+    say(f"{moment(run.updated_at)}  {ended_as(run)}: {run.line}")
 
 
 def _quoted(quote: Quote, answer: Approval | None) -> Iterator[tuple[datetime, str]]:

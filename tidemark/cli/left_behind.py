@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tidemark.cli.ledgers import ledger_if_any
@@ -13,7 +14,7 @@ from tidemark.money.amounts import sum_text
 if TYPE_CHECKING:
     from tidemark.money.ledger import Lease
 
-__all__ = ["left_behind"]
+__all__ = ["held_lines", "left_behind"]
 
 
 def left_behind(beginning: str) -> list[str]:
@@ -28,11 +29,12 @@ def left_behind(beginning: str) -> list[str]:
         return [f"what is still billed is not known: {error}"]
     if not leases:
         return [f"nothing of run {run.run_id} is billed"]
-    return [f"run {run.run_id} is not watched any more", *_leases(leases)]
+    return [f"run {run.run_id} is not watched any more", *held_lines(leases)]
 
 
-def _leases(leases: Sequence[Lease]) -> list[str]:
-    lines = []
+def held_lines(leases: Sequence[Lease]) -> list[str]:
+    """Sentences about what leases hold that nobody watches, and how it is ended."""
+    lines, now = [], datetime.now(UTC)
     for lease in leases:
         if lease.resource_id is None:
             lines.append(f"{lease.lease_id} may have been created in {lease.region} just now")
@@ -44,8 +46,10 @@ def _leases(leases: Sequence[Lease]) -> list[str]:
             lines.append(
                 f"stop it now: tidemark pai stop {lease.resource_id} --region {lease.region}"
             )
+        over = lease.expires_at < now
         lines.append(
-            f"its lease ends {moment(lease.expires_at)}; from then on `tidemark reap` stops it, "
+            f"its lease {'ended' if over else 'ends'} {moment(lease.expires_at)}; "
+            f"{'by now' if over else 'from then on'} `tidemark reap` stops it, "
             f"and the service itself by {moment(lease.not_after)}"
         )
     return lines

@@ -14,7 +14,6 @@ from tidemark.cli.job_runs import (
     cancel_job_run,
     find_job_run,
     job_run_document,
-    job_run_line,
     live_job_runs,
     show_job_run,
 )
@@ -43,7 +42,7 @@ def show_runs(uri: str, *, as_json: bool) -> None:
         documents = [
             *map(finished_document, finished),
             *map(_live_document, live),
-            *({**job_run_document(run), "unattended": not attended} for run, attended in jobs),
+            *({**job_run_document(job.run), "unattended": not job.attended} for job in jobs),
         ]
         typer.echo(json.dumps(documents, indent=2, default=str))
         return
@@ -59,8 +58,8 @@ def show_runs(uri: str, *, as_json: bool) -> None:
             f"{run.run_id}  {_state(run):<12} {_line(run)}  round {run.owner['round']}  "
             f"{run.owner.get('plan_name') or ''}".rstrip()
         )
-    for job, attended in jobs:
-        _say(job_run_line(job, attended=attended))
+    for job in jobs:
+        _say(job.line())
 
 
 def show_status(uri: str, wanted: str | None, *, as_json: bool) -> int:
@@ -161,10 +160,12 @@ def cancel_run(
 
 
 def _job_meant(wanted: str | None) -> LedgerRun | None:
-    """The run of a job that is named; if none is, the newest that somebody looks after."""
+    """The run of a job that is named; if none is, the newest that somebody looks after, or did a
+    moment ago."""
     if wanted is not None:
         return find_job_run(wanted)
-    return next((run for run, attended in reversed(live_job_runs()) if attended), None)
+    live = [job for job in live_job_runs() if job.attended or job.is_leased]
+    return live[-1].run if live else None
 
 
 def finished_runs(store: Store) -> list[dict[str, Any]]:
