@@ -242,7 +242,7 @@ async def test_a_spot_machine_is_counted_at_the_most_that_its_limit_allows() -> 
     assert found.ordinary is not None
     assert found.ordinary.per_hour == Decimal("10.33")
     quote = quoted(plan, found)
-    assert quote.mode == "spot"
+    assert (quote.mode, quote.spot_limit) == ("spot", Decimal("0.6"))
     assert quote.price.per_hour == Decimal("6.198")
     assert "times the spot limit 0.6" in quote.price.source
     told = "\n".join(quote.notes)

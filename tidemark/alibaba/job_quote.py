@@ -89,6 +89,7 @@ def quote_job(
         unwatched_s=settings.lease_ttl_s + settings.reaper_interval_s + settings.stop_s,
         quoted_at=now,
         expires_at=min(price.read_at, now) + timedelta(seconds=settings.valid_s),
+        spot_limit=_spot_limit(plan, found),
         notes=(*notes, *assumed, *found.notes, *job_warnings(plan)),
     )
     _check_cap(plan, quote)
@@ -124,10 +125,15 @@ def _expected(plan: JobPlan) -> tuple[float, tuple[str, ...]]:
     return before_s + running_s, tuple(notes)
 
 
+def _spot_limit(plan: JobPlan, found: LookUp) -> Decimal | None:
+    spot = plan.machine.spot
+    return Decimal(str(spot.discount_limit)) if spot and found.mode == "spot" else None
+
+
 def _price_to_count(plan: JobPlan, found: LookUp) -> tuple[Price, tuple[str, ...]]:
     """The price that bounds are reckoned with: of a spot machine the most that it may come to."""
-    spot = plan.machine.spot
-    if spot is None or found.mode != "spot":
+    share = _spot_limit(plan, found)
+    if share is None:
         return found.price, ()
     ordinary = found.ordinary
     if ordinary is None or ordinary.per_hour is None:
@@ -138,7 +144,6 @@ def _price_to_count(plan: JobPlan, found: LookUp) -> tuple[Price, tuple[str, ...
             per_hour=None, currency=None, source=source, read_at=found.price.read_at, reason=why
         )
         return missing, ()
-    share = Decimal(str(spot.discount_limit))
     counted = Price(
         per_hour=ordinary.per_hour * share,
         currency=ordinary.currency,
