@@ -9,12 +9,14 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from cloud import LEAVE, Cloud, cloud
+from cloud import ADDRESS, LEAVE, Cloud, cloud
 from leasing import INSTALLATION, TTL_S, Office, office
 
 from tidemark.alibaba.errors import AlibabaError
 from tidemark.alibaba.job_names import job_name
 from tidemark.alibaba.leased_jobs import LeaseTimes, keep_alive, release
+from tidemark.alibaba.account import Account
+from tidemark.alibaba.credentials import StaticCredentials
 from tidemark.errors import LedgerAway, NotTheOwner, RefusedError
 
 NAME = job_name(INSTALLATION, "run1", 1)
@@ -449,3 +451,42 @@ async def test_what_a_release_says_of_the_costs_is_never_below_what_was_noted(
     assert released.amount >= sum((one.metered or Decimal(0) for one in noted), Decimal(0))
     # The jobs are not looked for again, and what they cost is known all the same.
     assert (await here.release()).amount == released.amount
+
+
+class _Timeless(httpx.AsyncBaseTransport):
+    """A service that tells no time of any job."""
+
+    def __init__(self, here: Office) -> None:
+        self._transport = here.cloud.simulator.transport()
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        answer = await self._transport.handle_async_request(request)
+        told = json.loads(await answer.aread())
+        return httpx.Response(answer.status_code, json=_without_times(told))
+
+
+def _without_times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_without_times(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: _without_times(each)
+        for name, each in value.items()
+        if not (name.startswith("Gmt") or name in ("StartTime", "EndTime", "StatusHistory"))
+    }
+
+
+async def test_a_job_of_which_no_time_is_told_is_not_metered_below_its_bill(here: Office) -> None:
+    here.begin()
+    await here.start()
+    await here.clock.sleep(1000)
+    source = StaticCredentials.of("LTAIsimulator", "simulator-secret")
+    async with Account(
+        source, "cn-hangzhou", endpoints=ADDRESS, transport=_Timeless(here), clock=here.clock
+    ) as account:
+        released = await release(here.ledger, account, "run1", clock=here.clock, why="over")
+    assert released.complete
+    metered = here.kept().metered
+    assert metered is not None
+    assert 0 < here.billed() <= metered

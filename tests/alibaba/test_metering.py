@@ -168,6 +168,45 @@ def test_a_job_whose_pods_are_not_shown_counts_all_its_machines() -> None:
     assert metered(bare, price_per_hour=None, workers=3, now=BEGUN).billable_s == 3 * 3601
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"Status": "Running"},
+        {"Status": "Stopped"},
+        {"Status": "EnvPreparing", "Pods": [{"PodId": "pod-1"}]},
+        {"Status": "Running", "StatusHistory": [{"Status": "Queuing"}, {"Status": "Running"}]},
+        {"Status": "Stopped", "StatusHistory": [{"Status": "Running"}, {"Status": "Stopped"}]},
+        {"Status": "Stopped", "GmtFinishTime": "2025-12-01T00:00:00Z"},
+    ],
+    ids=str,
+)
+def test_a_job_of_which_no_time_is_told_counts_from_when_it_was_about_to_be_created(
+    told: dict[str, Any],
+) -> None:
+    job = Job.of({"JobId": "dlc1", **told}, "GetJob")
+    found = metered(
+        job,
+        price_per_hour=Decimal(1),
+        workers=1,
+        now=BEGUN + timedelta(hours=1),
+        intended_at=BEGUN,
+    )
+    # Our clock may be a minute ahead of the service's.
+    assert 3600 <= found.billable_s <= 3660
+    assert found.margin_s == found.billable_s
+    assert found.amount is not None
+    assert found.amount >= 1
+
+
+def test_a_job_that_only_queued_costs_nothing_also_where_no_time_is_told() -> None:
+    for told in ({"Status": "Queuing"}, {"Status": "Stopped", "StatusHistory": [
+        {"Status": "Queuing"}, {"Status": "Stopped"}]}):  # fmt: skip
+        job = Job.of({"JobId": "dlc1", **told}, "GetJob")
+        now = BEGUN + timedelta(hours=1)
+        found = metered(job, price_per_hour=None, workers=1, now=now, intended_at=BEGUN)
+        assert found.billable_s == 0
+
+
 def script(chance: random.Random) -> dict[str, Any]:
     """A job's life at random."""
     made: dict[str, Any] = {

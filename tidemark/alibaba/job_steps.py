@@ -452,6 +452,7 @@ class JobDesk:
             price_per_hour=quote.price.per_hour,
             workers=quote.workers,
             now=datetime.fromtimestamp(self.account.time_s(), UTC),
+            intended_at=lease.intended_at,
         )
         try:
             await asyncio.to_thread(

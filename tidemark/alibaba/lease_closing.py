@@ -145,7 +145,13 @@ def lease_cost(jobs: Mapping[str, Job], lease: Lease | None, now: datetime) -> L
     for job in jobs.values():
         workers = workers_of(job)
         price = lease.price_per_hour / workers if lease and lease.price_per_hour else None
-        so_far = metered(job, price_per_hour=price, workers=workers, now=now)
+        so_far = metered(
+            job,
+            price_per_hour=price,
+            workers=workers,
+            now=now,
+            intended_at=lease.intended_at if lease else None,
+        )
         billable_s += so_far.billable_s
         amounts.append(so_far.amount)
     known = [amount for amount in amounts if amount is not None]

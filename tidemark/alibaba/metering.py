@@ -4,7 +4,8 @@ The service says when a job changed and when its pods came and went, in whole se
 paid for from the moment they are prepared to the moment the job lets go of them, which is after it
 has been stopped, and after its outcome is known where machines are kept (`SucceededReserving`,
 `FailedReserving`). Where the service does not say when a machine came, it counts from the earliest
-moment it can have come: never less than the bill, and at most `margin_s` more.
+moment it can have come, and where it says no time at all, from when we were about to create the
+job: never less than the bill, and at most `margin_s` more.
 """
 
 from __future__ import annotations
@@ -65,17 +66,27 @@ class _Stretch:
         return max(0.0, (self.until - self.since).total_seconds())
 
 
-def metered(job: Job, *, price_per_hour: Decimal | None, workers: int, now: datetime) -> Metered:
+def metered(
+    job: Job,
+    *,
+    price_per_hour: Decimal | None,
+    workers: int,
+    now: datetime,
+    intended_at: datetime | None = None,
+) -> Metered:
     """What `job` has cost up to its end, or up to `now` (UTC) while it goes on.
 
     `job` is an answer of GetJob: lists may leave pods and histories out, and then everything from
-    its creation on counts. `price_per_hour` is of one machine, `workers` how many there are. Times
-    that cannot be, of days to come or before the creation, count as not said: a job that ended at
-    none that can be is billed up to `now`.
+    its creation on counts. `price_per_hour` is of one machine, `workers` how many there are.
+    `intended_at` is before the call that created it, and counts where the service says no time of
+    the job. Times that cannot be, of days to come or before the creation, count as not said: a job
+    that ended at none that can be is billed up to `now`.
     """
-    job = _believed(job, now)
+    # By our clock, which may be ahead of the service's.
+    intended_at = intended_at - _BEFORE if intended_at else None
+    job = _believed(job, now, intended_at)
     until = _until(job, now)
-    stretches = [one for one in _stretches(job, workers, until) if one.seconds > 0]
+    stretches = [one for one in _stretches(job, workers, until, intended_at) if one.seconds > 0]
     amount = None
     if price_per_hour is not None:
         costs = (cost_of(price_per_hour, one.seconds) for one in stretches)
@@ -100,10 +111,10 @@ def workers_of(job: Job) -> int:
     return max(1, asked, len(job.pods))
 
 
-def _believed(job: Job, now: datetime) -> Job:
+def _believed(job: Job, now: datetime, intended_at: datetime | None) -> Job:
     """The job without times that cannot be."""
     latest = now.astimezone(UTC) + _AHEAD
-    created = job.gmt_create_time
+    created = job.gmt_create_time or intended_at
 
     def cannot_be(moment: datetime) -> bool:
         return moment > latest or (created is not None and moment + _BEFORE < created <= latest)
@@ -148,12 +159,14 @@ def _lives(pods: Iterable[Pod]) -> Iterator[Pod]:
         yield pod
 
 
-def _stretches(job: Job, workers: int, until: datetime) -> Iterator[_Stretch]:
-    prepared, sure = _prepared(job)
+def _stretches(
+    job: Job, workers: int, until: datetime, intended_at: datetime | None
+) -> Iterator[_Stretch]:
+    prepared, sure = _prepared(job, intended_at)
     if prepared is None:
         return
     for pod in job.pods:
-        yield from _of_pod(pod, prepared, until)
+        yield from _of_pod(pod, prepared, sure, until)
     unsure_s = max(0.0, (until - prepared).total_seconds())
     for _ in range(max(0, workers - len(job.pods))):
         # A machine that the service does not show, or of a job whose pods it shows no more.
@@ -161,8 +174,10 @@ def _stretches(job: Job, workers: int, until: datetime) -> Iterator[_Stretch]:
         yield _Stretch(prepared, until, 2.0 if whole else unsure_s)
 
 
-def _prepared(job: Job) -> tuple[datetime | None, bool]:
+def _prepared(job: Job, intended_at: datetime | None) -> tuple[datetime | None, bool]:
     """When the first machine can have come, and whether the service says so; None if none has."""
+    pods = [pod.gmt_create_time for pod in _lives(job.pods) if pod.gmt_create_time]
+    earliest = min(pods, default=job.gmt_submitted_time or job.gmt_create_time or intended_at)
     unknown: datetime | None = None
     for period in job.status_history:
         if period.status in _WITHOUT_MACHINES:
@@ -172,16 +187,15 @@ def _prepared(job: Job) -> tuple[datetime | None, bool]:
         elif period.status in list(JobStatus) and period.start_time:
             return unknown or period.start_time, unknown is None
         else:
-            unknown = unknown or period.start_time
+            unknown = unknown or period.start_time or earliest
     if unknown is not None:
         return unknown, False
     if job.status in _WITHOUT_MACHINES and not job.pods:
         return None, True
-    created = [pod.gmt_create_time for pod in _lives(job.pods) if pod.gmt_create_time]
-    return min(created, default=job.gmt_submitted_time or job.gmt_create_time), False
+    return earliest, False
 
 
-def _of_pod(pod: Pod, prepared: datetime, until: datetime) -> Iterator[_Stretch]:
+def _of_pod(pod: Pod, prepared: datetime, sure: bool, until: datetime) -> Iterator[_Stretch]:
     lives = [*pod.history_pods, pod]
     lives.sort(key=lambda one: one.gmt_create_time or prepared)
     for place, one in enumerate(lives):
@@ -196,6 +210,8 @@ def _of_pod(pod: Pod, prepared: datetime, until: datetime) -> Iterator[_Stretch]
             last = one.gmt_finish_time if one.evicted else max(moments, default=None)
             ended = (last + _SECOND) if last else until
         unsure_s = 2.0
+        if not sure and one.gmt_create_time is None:
+            unsure_s += max(0.0, (ended - begun).total_seconds())
         if place and lives[place - 1].evicted:
             # Its replacement is billed from when it is there, which nothing says.
             ready = one.gmt_start_time or ended
