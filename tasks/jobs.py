@@ -16,6 +16,7 @@ from tidemark.alibaba.dlc_status import Phase
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import Offer, Started
 from tidemark.alibaba.job_waiting import JobEnd
+from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.errors import LedgerError
 from tidemark.money.amounts import sum_text
@@ -38,7 +39,8 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     """Create the job, or go on with the one that an earlier process of this run created.
 
     Where that process still has a lease of it, its end is waited for. Raises NotTheOwner when it
-    is renewed meanwhile, and AlibabaError.
+    is renewed meanwhile, RunCancelled when the run was asked to end before there was a job, and
+    AlibabaError.
     """
 
     async def tell(line: str) -> None:
@@ -50,7 +52,11 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     choice = workspace_choice(room.account)
     # An approval covers the job only: a workspace that is not there is not created.
     where = room.where(await choice.choose(room.workspace.workspace_id, approved))
-    started = await room.desk.start(room.plan, room.run, offer, approved, where)
+    try:
+        started = await room.desk.start(room.plan, room.run, offer, approved, where)
+    except RunCancelled as cancelled:
+        await _note_cancelled(room, cancelled)
+        raise
     word = "created" if started.created else "found, and gone on with"
     logger().info("job %s is %s", started.job.job_id, word)
     for job_id in started.duplicates:
@@ -58,6 +64,12 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     for job_id in started.left_running:
         logger().error("%s has the same name and could not be stopped: it is billed", job_id)
     return started
+
+
+async def _note_cancelled(room: JobRoom, cancelled: RunCancelled) -> None:
+    """The run ends as cancelled, whatever Prefect calls a task that raises."""
+    await room.say("cancelled", cancelled.what)
+    await room.ask(room.ledger.say, room.run.run_id, outcome="cancelled", exit_status=1)
 
 
 @task(name="wait for the job", cache_policy=NO_CACHE)

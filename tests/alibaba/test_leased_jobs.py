@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from cloud import ADDRESS, LEAVE, Cloud, cloud
 from leasing import INSTALLATION, TTL_S, Office, office
 
-from tidemark.alibaba.errors import AlibabaError
-from tidemark.alibaba.job_names import job_name
-from tidemark.alibaba.leased_jobs import LeaseTimes, keep_alive, release
 from tidemark.alibaba.account import Account
 from tidemark.alibaba.credentials import StaticCredentials
+from tidemark.alibaba.errors import AlibabaError
+from tidemark.alibaba.job_names import job_name
+from tidemark.alibaba.leased_jobs import LeaseTimes, RunCancelled, keep_alive, release
 from tidemark.errors import LedgerAway, NotTheOwner, RefusedError
 
 NAME = job_name(INSTALLATION, "run1", 1)
@@ -183,6 +186,27 @@ async def test_an_owner_that_was_overtaken_stops_nothing(here: Office) -> None:
     assert here.kept() == lease
     assert here.ledger.reservation("run1").open
     assert old.fence < lease.fence
+
+
+async def test_a_run_that_was_asked_to_end_creates_nothing(here: Office) -> None:
+    here.begin()
+    here.ledger.ask_to_cancel("run1", "Mei")
+    with pytest.raises(RunCancelled, match="asked to stop by Mei before its job was created"):
+        await here.start()
+    assert here.cloud.calls("CreateJob") == []
+    released = await here.release()
+    assert released.complete
+    assert not here.ledger.reservation("run1").open
+
+
+async def test_a_job_that_is_there_is_gone_on_with_though_its_run_is_to_end(here: Office) -> None:
+    # Whoever watches it stops it, with its logs kept.
+    here.begin()
+    _, adopted = await here.start()
+    here.ledger.ask_to_cancel("run1", "Mei")
+    _, again = await here.start()
+    assert again.job.job_id == adopted.job.job_id
+    assert len(here.cloud.calls("CreateJob")) == 1
 
 
 async def test_a_lease_that_the_service_has_outlived_creates_nothing(here: Office) -> None:

@@ -38,7 +38,7 @@ from tidemark.clock import Clock
 from tidemark.errors import LedgerAway, LedgerError, NotTheOwner, RefusedError
 from tidemark.money.ledger import Lease, Ledger
 
-__all__ = ["LeaseTimes", "Released", "keep_alive", "release", "start_job"]
+__all__ = ["LeaseTimes", "Released", "RunCancelled", "keep_alive", "release", "start_job"]
 
 LOG = logging.getLogger("tidemark.alibaba")
 
@@ -48,6 +48,10 @@ _LONGEST_WAIT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
+class RunCancelled(RefusedError):
+    """A job is not created, since somebody asked its run to end."""
+
+
 class LeaseTimes:
     """A lease lasts `ttl_s` from its last renewal, and is renewed every `renew_every_s`.
 
@@ -74,12 +78,13 @@ async def start_job(
 
     The lease is noted first. Whoever comes again after a crash takes it over when it has expired,
     and adopts the job, also one that has ended. Right before anything is created or stopped the
-    ledger is asked whether the lease is still held.
+    ledger is asked whether the lease is still held, and before creating whether the run is to end.
 
     Raises RefusedError for a request without a limit on the service's side or under another name,
-    and for an attempt that is over without a job; NotTheOwner, with who and until when, where
-    another owner holds the lease; LedgerAway before anything was created; and as
-    `adopt_or_create` does.
+    and for an attempt that is over without a job; RunCancelled where somebody asked the run to end
+    before there was a job, and ClocksDiffer where this machine's clock is too far off to create
+    one; NotTheOwner, with who and until when, where another owner holds the lease; LedgerAway
+    before anything was created; and as `adopt_or_create` does.
     """
     _check_request(request, lease)
     before = await _noted_lease(ledger, lease, clock)
@@ -255,6 +260,17 @@ class _Hold:
         self.lease = renewed
 
 
+    async def check_wanted(self) -> None:
+        """See that nobody asked the run to end. Raises RunCancelled."""
+        run_id = self.lease.run_id
+        run = await ask_ledger(self.clock, PATIENCE_S, self.ledger.run, run_id)
+        if run.cancel_asked:
+            raise RunCancelled(
+                f"asked to stop by {run.cancel_asked} before its job was created",
+                f"run {run_id}",
+                "Start a new run if it was a mistake",
+            )
+
 class _FencedDlc(Dlc):
     """Creates and stops only what the lease covers, while it is held."""
 
@@ -269,9 +285,12 @@ class _FencedDlc(Dlc):
         authorization: Authorization,
         lend: Mapping[str, str] | None = None,
     ) -> str:
-        """Create a job, if the lease is held. Raises NotTheOwner if not."""
+        """Create a job, if the lease is held, the run is to go on, and others see the lease's times
+        as this machine does. Raises NotTheOwner, RunCancelled and ClocksDiffer if not."""
+        check_clock(self._channel)
         await self.hold.renew()
         return await super().create_job(request, authorization=authorization, lend=lend)
+        await self.hold.check_wanted()
 
     async def stop_job(self, job_id: str) -> Job:
         """Stop a job, if the lease is held. Raises NotTheOwner if not."""
