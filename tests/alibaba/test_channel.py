@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 import pickle
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from email.utils import formatdate
 from typing import Any
 from unittest.mock import Mock
@@ -467,3 +468,55 @@ async def test_nothing_is_redirected_to() -> None:
     with pytest.raises((ServiceError, NoAnswerError)):
         await call(made)
     assert {request.url.host for request in service.requests} == {"pai.simulator"}
+
+
+class _Flood(httpx.AsyncBaseTransport):
+    """A service whose answers have no end to speak of."""
+
+    def __init__(self, part: bytes, headers: dict[str, str]) -> None:
+        self.part = part
+        self.headers = headers
+        self.calls = self.sent_bytes = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:  # noqa: ARG002
+        self.calls += 1
+        return httpx.Response(200, headers=self.headers, stream=_Endless(self))
+
+
+class _Endless(httpx.AsyncByteStream):
+    def __init__(self, flood: _Flood) -> None:
+        self._flood = flood
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._flood.sent_bytes < 2**30:
+            self._flood.sent_bytes += len(self._flood.part)
+            yield self._flood.part
+
+
+@pytest.mark.parametrize(("operation", "open_"), [(GET_JOB, False), (STOP_JOB, True)])
+async def test_an_answer_without_an_end_is_read_to_a_bound_and_said(
+    operation: Any, open_: bool
+) -> None:
+    flood = _Flood(b" " * 2**20, {})
+    made = Account(
+        FAKE, "cn-hangzhou", endpoints="http://pai.simulator", transport=flood,
+        clock=VirtualClock(jump=True),
+    )  # fmt: skip
+    with pytest.raises(NoAnswerError, match="answered with more than 67108864 bytes") as caught:
+        await call(made, operation)
+    assert flood.calls == 1
+    assert flood.sent_bytes == 65 * 2**20
+    assert not caught.value.retryable
+    assert ("took effect" in str(caught.value)) == open_
+
+
+async def test_an_answer_that_comes_packed_and_in_parts_is_read() -> None:
+    packed = gzip.compress(json.dumps(JOB).encode())
+
+    class Parts(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for place in range(0, len(packed), 7):
+                yield packed[place : place + 7]
+
+    made, _, _ = account(httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Parts()))
+    assert (await call(made))["Status"] == "Running"

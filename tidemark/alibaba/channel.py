@@ -41,6 +41,8 @@ __all__ = ["Channel", "ChannelSettings", "Target"]
 LOG = logging.getLogger("tidemark.alibaba")
 USER_AGENT = f"tidemark/{__version__}"
 MASK = "***"
+MOST_BYTES = 64 * 2**20
+"""The most of one answer that is read, unpacked."""
 SHORTEST_SECRET = 6
 _NEVER_SENT = (
     httpx.ConnectError,
@@ -314,8 +316,10 @@ class Channel(ABC):
         # A client would also look for cookies and redirects in each answer, which no service has.
         async for signed in auth.async_auth_flow(request):
             answer = await self._transport.handle_async_request(signed)
-            await answer.aread()
-            return answer
+            try:
+                return await _read(answer)
+            finally:
+                await answer.aclose()
         raise AssertionError("a signature sends one request")
 
     def _unanswered(
@@ -329,7 +333,15 @@ class Channel(ABC):
         name = operation.product.name
         if name not in self._paces:
             settings = self.settings
+        from tidemark.alibaba.transport import AnswerTooLarge  # where it is needed, as above
+
             self._paces[name] = Pace(settings.calls_per_s, self.clock, settings.burst)
+        if isinstance(error, AnswerTooLarge):
+            too_large = NoAnswerError(f"{operation.action} was {reason}", host, sent=sent)
+            too_large.retryable = False  # the next one would be no smaller
+            if operation.effect == "reads":
+                too_large.remedy = "See what stands between here and the service"
+            return too_large
         return self._paces[name]
 
     def _set_skew(self, answer: httpx.Response) -> None:
@@ -367,6 +379,23 @@ def _may_repeat(operation: Operation, error: BaseException) -> bool:
     if not isinstance(error, AlibabaError) or not error.retryable:
         return False
     return operation.effect == "reads" or not error.effect_unknown
+
+
+async def _read(answer: httpx.Response) -> httpx.Response:
+    """The answer with its body. Raises AnswerTooLarge as soon as that is more than MOST_BYTES."""
+    if answer.is_closed:
+        return answer  # its transport has read it, and has a bound of its own
+    content = bytearray()
+    async for part in answer.aiter_bytes():
+        content += part
+        if len(content) > MOST_BYTES:
+            from tidemark.alibaba.transport import AnswerTooLarge  # where it is needed, as above
+
+            raise AnswerTooLarge(f"answered with more than {MOST_BYTES} bytes")
+    # What describes how the body came has been undone.
+    wire = ("content-encoding", "content-length", "transfer-encoding")
+    headers = [pair for pair in answer.headers.multi_items() if pair[0].lower() not in wire]
+    return httpx.Response(answer.status_code, headers=headers, content=bytes(content))
 
 
 def _json(body: Mapping[str, object]) -> bytes:
