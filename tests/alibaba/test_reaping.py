@@ -173,6 +173,28 @@ async def test_a_job_of_a_run_that_the_ledger_does_not_know_is_reported_and_left
     unknown = await here.cloud.dlc.create_job(here.request("run9"), authorization=LEAVE)
     await here.clock.sleep(1200)
     report = await here.reap()
+async def test_a_copy_that_a_person_made_of_a_finished_job_is_theirs(here: Office) -> None:
+    here.cloud.play("jobs: [{then: {running_s: 60}}]")
+    here.begin()
+    await here.start()
+    await here.clock.sleep(600)
+    await here.release()
+    here.cloud.play(FOR_EVER)
+    await here.clock.sleep(3600)
+    metered = here.kept().metered
+    # As the console does it: the name and all tags are those of the job that was copied.
+    copy = await here.cloud.dlc.create_job(here.request(), authorization=LEAVE)
+    await here.clock.sleep(600)
+    report = await here.reap()
+    assert here.going() == [copy]
+    assert not report.failed
+    assert [(one.job_id, one.failed) for one in report.left] == [(copy, False)]
+    assert "not ours to stop" in report.left[0].why
+    assert (await here.release()).stopped == ()
+    assert here.going() == [copy]
+    assert here.kept().metered == metered
+
+
     assert here.going() == [unknown]
     assert [(one.job_id, one.failed) for one in report.left] == [(unknown, True)]
     assert report.failed

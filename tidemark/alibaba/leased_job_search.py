@@ -18,7 +18,7 @@ from tidemark.alibaba.job_names import (
 )
 from tidemark.money.ledger import Lease
 
-__all__ = ["FoundJobs", "find_leased_jobs"]
+__all__ = ["FoundJobs", "find_leased_jobs", "is_copied_since"]
 
 # So long after the service itself must have ended a job, one that is not found was deleted.
 _SURELY_OVER = timedelta(days=7)
@@ -102,6 +102,18 @@ async def find_leased_jobs(
         may_pass=any(error.retryable for error in unseen.values()),
         missing=missing,
     )
+
+
+def is_copied_since(job: Job, lease: Lease, visible_within_s: float) -> bool:
+    """Whether a job has the name and tags of a lease, and is not the work of who had it: the lease
+    was given back, and a person copied its job since.
+
+    `visible_within_s` is how long a creation that was under way may take to show up.
+    """
+    if lease.released_at is None or lease.state != "released" or job.job_id == lease.resource_id:
+        return False
+    last = lease.released_at + timedelta(seconds=visible_within_s)
+    return job.gmt_create_time is None or job.gmt_create_time > last
 
 
 async def _add(

@@ -32,7 +32,7 @@ from tidemark.alibaba.lease_closing import (
     note_end,
     settle_run,
 )
-from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs
+from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs, is_copied_since
 from tidemark.authorization import Authorization
 from tidemark.clock import Clock
 from tidemark.errors import LedgerAway, LedgerError, NotTheOwner, RefusedError
@@ -403,7 +403,7 @@ class _Release:
                     if job.is_terminal
                 ],
             )
-            await self._end_new(found, others, ended)
+            await self._end_new(found, leases, others, ended)
             waited_s = self.clock.monotonic() - begun_s
             # Without the ledger nobody says whether a job was created a moment ago.
             hidden = unsure - ended.keys() or (self.away is not None and not ended)
@@ -419,12 +419,20 @@ class _Release:
         return ended
 
     async def _end_new(
-        self, found: FoundJobs, others: set[str], ended: dict[str, EndedJobs]
+        self,
+        found: FoundJobs,
+        leases: list[Lease],
+        others: set[str],
+        ended: dict[str, EndedJobs],
     ) -> None:
         seen = {job_id for one in ended.values() for job_id in one.jobs}
         new: dict[str, list[Job]] = {}
+        known = {lease.lease_id: lease for lease in leases}
         for identity, job in found.jobs:
             if job.job_id not in seen and identity.name not in others:
+            lease = known.get(identity.name)
+            if lease and is_copied_since(job, lease, self.policy.visible_within_s):
+                continue  # a person's, which is left
                 new.setdefault(identity.name, []).append(job)
         outcomes = await asyncio.gather(
             *(
