@@ -67,7 +67,10 @@ def refused(status: int, code: str, *, headers: dict[str, str] | None = None) ->
 
 
 def account(
-    *answers: httpx.Response | Exception, source: Any = FAKE, **settings: Any
+    *answers: httpx.Response | Exception,
+    source: Any = FAKE,
+    transport: httpx.AsyncBaseTransport | None = None,
+    **settings: Any,
 ) -> tuple[Account, Service, VirtualClock]:
     clock = VirtualClock(jump=True)
     service = Service(clock, answers or [httpx.Response(200, json=JOB)])
@@ -75,7 +78,7 @@ def account(
         source,
         "cn-hangzhou",
         endpoints="http://pai.simulator",
-        transport=httpx.MockTransport(service),
+        transport=transport or httpx.MockTransport(service),
         clock=clock,
         settings=ChannelSettings(**{"calls_per_s": 1000.0, **settings}),
         draw=random.Random(7),
@@ -224,6 +227,24 @@ async def test_a_wrong_clock_is_put_right_once() -> None:
     with pytest.raises(SignatureError):
         await call(made)
     assert len(service.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("dated_s", "slow_s", "ahead_s"),
+    [(0, 0, 0), (-0.7, 0, 0), (400, 0, -400), (-400, 0, 399), (0, 90, 0), (60, 90, 0)],
+)
+async def test_how_far_this_clock_is_ahead_is_told_by_the_date_of_answers(
+    dated_s: float, slow_s: float, ahead_s: float
+) -> None:
+    def late(_: httpx.Request) -> httpx.Response:
+        date = formatdate(clock.time() + dated_s, usegmt=True)
+        clock.advance(slow_s)
+        return httpx.Response(200, json=JOB, headers={"date": date})
+
+    made, _, clock = account(transport=httpx.MockTransport(late))
+    assert made.clock_ahead_s is None
+    await call(made)
+    assert made.clock_ahead_s == pytest.approx(ahead_s, abs=1)
 
 
 class Renewing:

@@ -5,17 +5,25 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from cloud import LEAVE, cloud
+from cloud import ADDRESS, LEAVE, cloud
 from leasing import INSTALLATION, TTL_S, Office, machine_price, office
 
+from tidemark.alibaba.account import Account
+from tidemark.alibaba.clock_check import ClocksDiffer
+from tidemark.alibaba.credentials import StaticCredentials
+from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.job_names import job_name, job_tags
+from tidemark.alibaba.leased_jobs import start_job
 from tidemark.alibaba.reaping import reap
+from tidemark.clock import Clock
 from tidemark.errors import NotTheOwner
+from tidemark.money.ledger import Ledger
 
 NAME = job_name(INSTALLATION, "run1", 1)
 FOR_EVER = "jobs: [{then: {running_s: never}}]"
@@ -165,14 +173,6 @@ async def test_a_job_that_came_after_its_lease_was_given_back_is_stopped(here: O
     assert not here.ledger.reservation("run1").open
 
 
-async def test_a_job_of_a_run_that_the_ledger_does_not_know_is_reported_and_left(
-    here: Office,
-) -> None:
-    here.begin()
-    await here.start()
-    unknown = await here.cloud.dlc.create_job(here.request("run9"), authorization=LEAVE)
-    await here.clock.sleep(1200)
-    report = await here.reap()
 async def test_a_copy_that_a_person_made_of_a_finished_job_is_theirs(here: Office) -> None:
     here.cloud.play("jobs: [{then: {running_s: 60}}]")
     here.begin()
@@ -195,6 +195,14 @@ async def test_a_copy_that_a_person_made_of_a_finished_job_is_theirs(here: Offic
     assert here.kept().metered == metered
 
 
+async def test_a_job_of_a_run_that_the_ledger_does_not_know_is_reported_and_left(
+    here: Office,
+) -> None:
+    here.begin()
+    await here.start()
+    unknown = await here.cloud.dlc.create_job(here.request("run9"), authorization=LEAVE)
+    await here.clock.sleep(1200)
+    report = await here.reap()
     assert here.going() == [unknown]
     assert [(one.job_id, one.failed) for one in report.left] == [(unknown, True)]
     assert report.failed
@@ -311,6 +319,68 @@ async def test_nothing_is_touched_with_the_ledger_of_another(here: Office, tmp_p
     assert report.failed
     assert "installation" in (report.refused or report.left[0].why)
     assert here.cloud.calls("StopJob") == []
+
+
+@dataclass(frozen=True)
+class _Off:
+    """A clock that is `by_s` seconds ahead of the others."""
+
+    clock: Clock
+    by_s: float
+
+    def time(self) -> float:
+        return self.clock.time() + self.by_s
+
+    def monotonic(self) -> float:
+        return self.clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+
+def off_by(here: Office, by_s: float) -> tuple[Ledger, Account, Clock]:
+    """Another machine of the installation, with a clock that is off."""
+    clock = _Off(here.clock, by_s)
+    source = StaticCredentials.of("LTAIsimulator", "simulator-secret")
+    transport = here.cloud.simulator.transport()
+    account = Account(source, "cn-hangzhou", endpoints=ADDRESS, transport=transport, clock=clock)
+    return here.open(clock=clock), account, clock
+
+
+async def test_a_reaper_whose_clock_is_ahead_stops_no_job_that_lives(here: Office) -> None:
+    here.begin()
+    lease, adopted = await here.start()
+    before = here.kept()
+    for by_s, said in ((360.0, "is 359 s ahead of"), (-360.0, "is 360 s behind")):
+        ledger, account, clock = off_by(here, by_s)
+        report = await reap(ledger, account, clock=clock, owner="elsewhere")
+        assert report.failed
+        assert said in (report.refused or "")
+        assert "Synchronise it" in (report.refused or "")
+    assert here.going() == [adopted.job.job_id]
+    assert here.kept() == before
+    assert before.fence == lease.fence
+
+
+async def test_a_reaper_whose_clock_is_off_by_less_does_its_work(here: Office) -> None:
+    here.begin()
+    await here.start()
+    await here.clock.sleep(1200)
+    ledger, account, clock = off_by(here, 50.0)
+    assert not (await reap(ledger, account, clock=clock, owner="elsewhere")).failed
+    assert here.going() == []
+
+
+@pytest.mark.parametrize("by_s", [-360.0, 360.0])
+async def test_an_owner_whose_clock_is_off_creates_nothing(here: Office, by_s: float) -> None:
+    here.begin()
+    ledger, account, clock = off_by(here, by_s)
+    with pytest.raises(ClocksDiffer, match="Synchronise"):
+        await start_job(
+            ledger, Dlc(account), here.request(), lease=here.lease(), authorization=LEAVE,
+            clock=clock,
+        )  # fmt: skip
+    assert here.cloud.calls("CreateJob") == []
 
 
 async def test_a_ledger_that_is_gone_is_said(here: Office) -> None:

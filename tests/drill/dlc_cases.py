@@ -372,7 +372,12 @@ async def drilled(folder: Path, *, at_once: int = 2) -> AsyncIterator[Range]:
             listener = socket.create_server(("127.0.0.1", 0))
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             config = uvicorn.Config(
-                road, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1
+                road,
+                log_config=None,
+                access_log=False,
+                date_header=False,
+                lifespan="off",
+                timeout_graceful_shutdown=1,
             )
             serving.append(_Server(config))
             task = asyncio.create_task(serving[-1].serve(sockets=[listener]))

@@ -12,6 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,12 @@ async def test_calls_over_real_connections(server: SimulatorProcess) -> None:
         assert "dlc a/b" in encoded.json()["Message"]
         advanced = await http.post(f"{server.url}/_simulator/clock", json={"advance_s": 86400})
         assert advanced.json()["speed"] == 1.0
-        # Its time has moved on by a day; signatures are judged by this machine's.
+        # Its time has moved on by a day; signatures are judged by this machine's, as answers are
+        # dated.
         assert (await pai.get(job_id, host=host))["Status"] == "Succeeded"
+        last = await pai.call("GET", f"/api/v1/jobs/{job_id}", "GetJob", host=host)
+        (date,) = last.headers.get_list("date")
+        assert abs(parsedate_to_datetime(date).timestamp() - time.time()) < 60
         bill = (await http.get(f"{server.url}/_simulator/bill")).json()
         assert len(bill["resources"]) == 2
     # What was broken off on purpose is no error to tell of.

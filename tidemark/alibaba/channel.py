@@ -126,6 +126,7 @@ class Channel(ABC):
         self._extensions = {"timeout": _timeout(self.settings).as_dict()}
         self._paces: dict[str, Pace] = {}
         self._skew_s = 0.0
+        self._ahead_s: float | None = None
 
     @abstractmethod
     def target(
@@ -144,6 +145,12 @@ class Channel(ABC):
     def time_s(self) -> float:
         """Seconds since 1970-01-01 UTC, corrected by what a service said of this clock."""
         return self.clock.time() + self._skew_s
+
+    @property
+    def clock_ahead_s(self) -> float | None:
+        """By how many seconds at least this machine's clock is ahead of the service's, below 0 for
+        one that is behind; by the date of the last answer that told one, None before it."""
+        return self._ahead_s
 
     async def call(
         self,
@@ -252,7 +259,7 @@ class Channel(ABC):
         await pace.turn()
         request = self._request(operation, target, content)
         host = urlsplit(target.base_url).netloc
-        begun = self.clock.monotonic()
+        begun, sent_s = self.clock.monotonic(), self.clock.time()
         failed: NoAnswerError | None = None
         try:
             answer = await self._send(request, self.auth(operation))
@@ -271,6 +278,7 @@ class Channel(ABC):
         )
         document = _object(answer)
         if answer.is_success and document is not None:
+            self._compare_clocks(answer, sent_s)
             return document
         if answer.is_success:
             what = f"{operation.action} was answered with something that is no JSON object"
@@ -325,7 +333,15 @@ class Channel(ABC):
     def _unanswered(
         self, operation: Operation, host: str, error: Exception, *, sent: bool
     ) -> NoAnswerError:
+        from tidemark.alibaba.transport import AnswerTooLarge  # where it is needed, as above
+
         reason = str(error) or type(error).__name__
+        if isinstance(error, AnswerTooLarge):
+            too_large = NoAnswerError(f"{operation.action} was {reason}", host, sent=sent)
+            too_large.retryable = False  # the next one would be no smaller
+            if operation.effect == "reads":
+                too_large.remedy = "See what stands between here and the service"
+            return too_large
         did = "got no answer" if sent else "could not be sent"
         return NoAnswerError(f"{operation.action} {did} ({reason})", host, sent=sent)
 
@@ -333,23 +349,21 @@ class Channel(ABC):
         name = operation.product.name
         if name not in self._paces:
             settings = self.settings
-        from tidemark.alibaba.transport import AnswerTooLarge  # where it is needed, as above
-
             self._paces[name] = Pace(settings.calls_per_s, self.clock, settings.burst)
-        if isinstance(error, AnswerTooLarge):
-            too_large = NoAnswerError(f"{operation.action} was {reason}", host, sent=sent)
-            too_large.retryable = False  # the next one would be no smaller
-            if operation.effect == "reads":
-                too_large.remedy = "See what stands between here and the service"
-            return too_large
         return self._paces[name]
 
     def _set_skew(self, answer: httpx.Response) -> None:
-        try:
-            told = parsedate_to_datetime(answer.headers["date"]).timestamp()
-        except (KeyError, ValueError, TypeError, OverflowError):
+        told_s = _told_s(answer)
+        if told_s is not None:
+            self._skew_s = told_s - self.clock.time()
+
+    def _compare_clocks(self, answer: httpx.Response, sent_s: float) -> None:
+        told_s = _told_s(answer)
+        if told_s is None:
             return
-        self._skew_s = told - self.clock.time()
+        # It was told in whole seconds, at some moment between the request and the answer.
+        least_s, most_s = sent_s - told_s - 1, self.clock.time() - told_s
+        self._ahead_s = max(least_s, 0.0) or min(most_s, 0.0)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -365,20 +379,6 @@ class Channel(ABC):
         trace: TracebackType | None,
     ) -> None:
         await self.aclose()
-
-
-def _unwritable(operation: Operation, error: Exception) -> ConfigError:
-    return ConfigError(
-        f"cannot be written as a request ({error})",
-        operation.action,
-        "Correct the names and texts that it is called with",
-    )
-
-
-def _may_repeat(operation: Operation, error: BaseException) -> bool:
-    if not isinstance(error, AlibabaError) or not error.retryable:
-        return False
-    return operation.effect == "reads" or not error.effect_unknown
 
 
 async def _read(answer: httpx.Response) -> httpx.Response:
@@ -398,6 +398,20 @@ async def _read(answer: httpx.Response) -> httpx.Response:
     return httpx.Response(answer.status_code, headers=headers, content=bytes(content))
 
 
+def _unwritable(operation: Operation, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"cannot be written as a request ({error})",
+        operation.action,
+        "Correct the names and texts that it is called with",
+    )
+
+
+def _may_repeat(operation: Operation, error: BaseException) -> bool:
+    if not isinstance(error, AlibabaError) or not error.retryable:
+        return False
+    return operation.effect == "reads" or not error.effect_unknown
+
+
 def _json(body: Mapping[str, object]) -> bytes:
     return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
 
@@ -408,6 +422,15 @@ def _object(answer: httpx.Response) -> JsonObject | None:
     except (ValueError, RecursionError):
         return None
     return document if isinstance(document, dict) else None
+
+
+def _told_s(answer: httpx.Response) -> float | None:
+    """The service's time in seconds since 1970-01-01 UTC, as its answer is dated."""
+    try:
+        # A server in front may add its own before it.
+        return parsedate_to_datetime(answer.headers.get_list("date")[-1]).timestamp()
+    except (IndexError, ValueError, TypeError, OverflowError):
+        return None
 
 
 def _retry_after_s(answer: httpx.Response) -> float | None:

@@ -16,6 +16,7 @@ from decimal import Decimal
 
 from tidemark.alibaba.adoption import Adopted, AdoptionPolicy, adopt_or_create
 from tidemark.alibaba.channel import Channel
+from tidemark.alibaba.clock_check import check_clock
 from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.dlc_requests import CreateJob
@@ -47,11 +48,11 @@ _SOME_PATIENCE_S = 10.0
 _LONGEST_WAIT_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
 class RunCancelled(RefusedError):
     """A job is not created, since somebody asked its run to end."""
 
 
+@dataclass(frozen=True, slots=True)
 class LeaseTimes:
     """A lease lasts `ttl_s` from its last renewal, and is renewed every `renew_every_s`.
 
@@ -259,7 +260,6 @@ class _Hold:
         await ask_ledger(self.clock, PATIENCE_S, self.ledger.check, renewed)
         self.lease = renewed
 
-
     async def check_wanted(self) -> None:
         """See that nobody asked the run to end. Raises RunCancelled."""
         run_id = self.lease.run_id
@@ -270,6 +270,7 @@ class _Hold:
                 f"run {run_id}",
                 "Start a new run if it was a mistake",
             )
+
 
 class _FencedDlc(Dlc):
     """Creates and stops only what the lease covers, while it is held."""
@@ -289,8 +290,8 @@ class _FencedDlc(Dlc):
         as this machine does. Raises NotTheOwner, RunCancelled and ClocksDiffer if not."""
         check_clock(self._channel)
         await self.hold.renew()
-        return await super().create_job(request, authorization=authorization, lend=lend)
         await self.hold.check_wanted()
+        return await super().create_job(request, authorization=authorization, lend=lend)
 
     async def stop_job(self, job_id: str) -> Job:
         """Stop a job, if the lease is held. Raises NotTheOwner if not."""
@@ -426,13 +427,13 @@ class _Release:
         ended: dict[str, EndedJobs],
     ) -> None:
         seen = {job_id for one in ended.values() for job_id in one.jobs}
-        new: dict[str, list[Job]] = {}
         known = {lease.lease_id: lease for lease in leases}
+        new: dict[str, list[Job]] = {}
         for identity, job in found.jobs:
-            if job.job_id not in seen and identity.name not in others:
             lease = known.get(identity.name)
             if lease and is_copied_since(job, lease, self.policy.visible_within_s):
                 continue  # a person's, which is left
+            if job.job_id not in seen and identity.name not in others:
                 new.setdefault(identity.name, []).append(job)
         outcomes = await asyncio.gather(
             *(

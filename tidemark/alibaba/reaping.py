@@ -120,9 +120,10 @@ async def reap(
 
     A lease that has expired is taken over in the ledger, by `owner`, before its jobs are touched;
     who renews it at the same moment keeps it. An intent without a job is closed when a job would
-    have shown up in lists. Where the ledger cannot be read, is empty, a copy, or another installation's,
-    or this machine's clock is not the service's, nothing is touched. With `dry_run` nothing is changed, and the report says what would be. Never
-    raises AlibabaError or LedgerError: one thing that fails is reported, and the others go on.
+    have shown up in lists. Where the ledger cannot be read, is empty, a copy, or another
+    installation's, or this machine's clock is far from the service's, nothing is touched. With
+    `dry_run` nothing is changed, and the report says what would be. Never raises AlibabaError or
+    LedgerError: one thing that fails is reported, and the others go on.
     """
     now = instant(clock)
     try:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
+from email.utils import formatdate
 from typing import Any
 
 from tidemark.clock import Clock, SystemClock
@@ -40,8 +42,9 @@ __all__ = ["PaiSimulator"]
 class PaiSimulator:
     """A cloud of its own: its machines, its accounts, its clock, its bill.
 
-    signature_clock: by which the time of signatures and the end of temporary keys is judged. By
-    default a VirtualClock given as `clock`, which its callers share, else this machine's time.
+    signature_clock: by which answers are dated, and the time of signatures and the end of temporary
+    keys are judged. By default a VirtualClock given as `clock`, which its callers share, else this
+    machine's time.
     execute: run the commands of running jobs for real, with the variables named by `inherit`.
     sorts_specs: let ListEcsSpecs sort by CPU and GPU. products: what makes the other services,
     `partial(services, workspaces=…)` for other ones. any_host: answer to whatever Host a call
@@ -70,6 +73,7 @@ class PaiSimulator:
         self.accounts = Accounts() if accounts is None else Accounts(accounts)
         if signature_clock is None:
             signature_clock = self.clock if isinstance(self.clock, VirtualClock) else SystemClock()
+        self._dates = signature_clock
         self._signatures = Signatures(self.accounts, signature_clock, bearer_keys)
         self._commands = Commands(self.clock, inherit=inherit) if execute else None
         self._any_host = any_host
@@ -149,6 +153,11 @@ class PaiSimulator:
 
     def answer(self, asked: Asked) -> Answer:
         """Do what is asked, or refuse it."""
+        date = formatdate(self._dates.time(), usegmt=True)
+        answer = self._answer(asked)
+        return replace(answer, headers={"date": date, **answer.headers})
+
+    def _answer(self, asked: Asked) -> Answer:
         self.look()
         request_id = str(uuid.uuid4()).upper()
         try:
