@@ -175,6 +175,13 @@ def test_a_kind_of_job_that_does_not_exist_is_wrong_use(command: Command, cloud:
 
 
 @pytest.mark.usefixtures("cloud")
+def test_a_sum_keeps_all_its_digits(command: Command) -> None:
+    said = command("pai", "price", "ecs.gn7i-c8g1.2xlarge", "--spot", "--hours", "0.01")
+    assert "  machine     4.132 CNY an hour\n" in said.out
+    assert "  for 0.01 h  0.04132 CNY\n" in said.out
+
+
+@pytest.mark.usefixtures("cloud")
 def test_a_price_is_told_apart_from_the_disk(command: Command) -> None:
     said = command("pai", "price", "ecs.gn7i-c8g1.2xlarge", "--workers", "3", "--hours", "1.5")
     assert (said.status, said.err) == (0, "")

@@ -14,6 +14,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -139,8 +140,9 @@ def _settled(console: Console, account: str) -> bool:
     left = [*bill["still_billed"], *(lease.lease_id for lease in open_leases)]
     _say(
         console,
-        f"\n4. Metered by us: {ours}. Billed by the simulated account: {bill['total']} "
-        f"{bill['currency']} for {float(bill['billable_seconds']):.0f} s of machines.\n"
+        f"\n4. Metered by us: {ours}. Billed by the simulated account: "
+        f"{sum_text(Decimal(bill['total']), bill['currency'])} "
+        f"for {float(bill['billable_seconds']):.0f} s of machines.\n"
         f"   Still running there: {', '.join(left) or 'nothing'}.",
     )
     return bool(left)

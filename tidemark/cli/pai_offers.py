@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from tidemark.cli.alibaba_session import Session
@@ -19,6 +19,7 @@ from tidemark.cli.printing import (
     say,
 )
 from tidemark.errors import ConfigError
+from tidemark.money.amounts import sum_text
 
 if TYPE_CHECKING:
     from tidemark.alibaba.account import Account
@@ -265,32 +266,24 @@ def show_price(
 def _price_facts(
     price: InstancePrice, workers: int, hours: float | None, disk_gib: int, read_at: datetime
 ) -> dict[str, object]:
-    each, currency = price.instance_price_per_hour or Decimal(0), price.currency
+    each, currency = price.instance_price_per_hour or Decimal(0), price.currency or ""
     disk = price.disk_price_per_hour
     with_disk = " (with its disk: the answer does not tell them apart)"
     told: dict[str, object] = {
-        "machine": f"{_money(each)} {currency} an hour"
+        "machine": f"{sum_text(each, currency)} an hour"
         f"{with_disk if price.instance_price is None else ''}"
     }
     if disk is not None:
         told["disk"] = (
-            f"{_money(disk)} {currency} an hour for {disk_gib} GiB of "
+            f"{sum_text(disk, currency)} an hour for {disk_gib} GiB of "
             f"{price.system_disk_category}, not in the sums below"
         )
     if workers > 1:
-        told[f"{workers} machines"] = f"{_money(each * workers)} {currency} an hour"
+        told[f"{workers} machines"] = f"{sum_text(each * workers, currency)} an hour"
     if hours is not None:
-        sum_ = each * workers * Decimal(str(hours))
-        told[f"for {hours:g} h"] = f"{_money(sum_)} {currency}"
+        told[f"for {hours:g} h"] = sum_text(each * workers * Decimal(str(hours)), currency)
     told["read"] = f"{moment(read_at)} (ECS DescribePrice; an estimate of the bill, not a bill)"
     return told
-
-
-def _money(amount: Decimal) -> str:
-    """An amount to the hundredth of a cent, and at least to the cent."""
-    rounded = amount.quantize(Decimal("0.0001"), ROUND_HALF_UP)
-    whole, _, cents = f"{rounded:,f}".partition(".")
-    return f"{whole}.{cents.rstrip('0'):0<2}"
 
 
 def show_workspaces(session: Session, *, as_json: bool) -> None:
