@@ -25,6 +25,7 @@ from tidemark.money.amounts import sum_text
 if TYPE_CHECKING:
     from tasks.approval import Reply
     from tasks.job_room import JobRoom
+    from tidemark.cli.terminal import Bar
     from tidemark.money.quote import Quote
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "check_price",
     "forget_typed",
     "is_yes",
+    "without_estimates",
 ]
 
 Ask = Callable[["JobRoom", "Quote", str], Awaitable["Reply"]]
@@ -140,6 +142,18 @@ def ask_elsewhere(console: Console) -> Ask:
         return elsewhere.reply()
 
     return ask
+
+
+def without_estimates(bar: Bar, ask: Ask) -> Ask:
+    """Asks without a time left on the bar, and with one from the answer on."""
+
+    async def asked(room: JobRoom, quote: Quote, why: str) -> Reply:
+        bar.estimates = False
+        reply = await ask(room, quote, why)
+        bar.estimates = reply.decision == "approve"
+        return reply
+
+    return asked
 
 
 def check_price(quote: Quote) -> None:

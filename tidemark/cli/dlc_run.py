@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from tidemark.cli.alibaba_session import Session
-from tidemark.cli.asking import UpTo, answer_by_sum, ask_elsewhere, ask_here
+from tidemark.cli.asking import UpTo, answer_by_sum, ask_elsewhere, ask_here, without_estimates
 from tidemark.cli.ledgers import ledger_if_any
 from tidemark.cli.left_behind import left_behind
 from tidemark.cli.prefect_server import TemporaryServer, start_prefect
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from tasks.progress import ProgressReport
     from tidemark.money.ledger import LedgerRun
 
-__all__ = ["run_job"]
+__all__ = ["run_job", "what_is_kept"]
 
 FAILED, WRONG_USE = 1, 2
 _OPTIONS = {"region": "--region", "workspace_id": "--workspace"}
@@ -129,8 +129,15 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
         server.wait()
     stop = Stop()
     STOP.set(stop)
-    listener = Listener(stop, console, lambda: _leave(asked))
-    with Bar(console) as bar, listener, without_tracebacks(), _job_lines(console), server_answers():
+    listener = Listener(stop, console, lambda: _leave(asked), kept=what_is_kept(asked.plan))
+    # How long somebody thinks about the quote is not known.
+    with (
+        Bar(console, estimates=False) as bar,
+        listener,
+        without_tracebacks(),
+        _job_lines(console),
+        server_answers(),
+    ):
 
         def observe(report: ProgressReport) -> None:
             asked.flow_run_id = asked.flow_run_id or (str(flow_run.id) if flow_run.id else None)
@@ -139,11 +146,12 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
 
         OBSERVER.set(observe)
         if asked.up_to is not None:
-            ASK.set(answer_by_sum(asked.up_to))
+            ask = answer_by_sum(asked.up_to)
         elif os.isatty(0) and console.is_terminal:
-            ASK.set(ask_here(console, bar.aside))
+            ask = ask_here(console, bar.aside)
         else:
-            ASK.set(ask_elsewhere(console))
+            ask = ask_elsewhere(console)
+        ASK.set(without_estimates(bar, ask))
         running = dlc_benchmark(asked.plan, workspace=workspace, store=asked.store)
         try:
             outcome = asyncio.run(running)
@@ -151,6 +159,15 @@ def _run(asked: _Asked, server: TemporaryServer | None) -> JobOutcome | None:
             return None
         assert isinstance(outcome, JobOutcome)  # a State is what runs of a deployment end with
         return outcome
+
+
+def what_is_kept(plan: JobPlan) -> str:
+    """What Ctrl-C stops and keeps, in words."""
+    kept = "its log" if plan.sweep is None else "its finished cells, its log"
+    return (
+        f"stopping, and the job too if it was created: {kept} and what it cost are kept. "
+        "Once more leaves at once, and the job to the reaper"
+    )
 
 
 def _workspace(asked: _Asked) -> PaiWorkspace:

@@ -29,15 +29,22 @@ HEARTBEAT_S = 10.0  # between lines where there is no terminal to draw a bar on
 class Listener:
     """Ctrl-C or SIGTERM: the first ends the run with the cells it has, a second leaves at once.
 
-    `leave` is what the second does; left out, it raises KeyboardInterrupt.
+    `leave` is what the second does; left out, it raises KeyboardInterrupt. `kept` says what the
+    first one stops and keeps.
     """
 
     def __init__(
-        self, stop: Stop, console: Console, leave: Callable[[], None] | None = None
+        self,
+        stop: Stop,
+        console: Console,
+        leave: Callable[[], None] | None = None,
+        *,
+        kept: str = "stopping; finished cells are kept. Once more leaves at once",
     ) -> None:
         self._stop = stop
         self._console = console
         self._leave = leave
+        self._kept = kept
 
     def __enter__(self) -> Listener:
         self._before = signal.signal(signal.SIGINT, self._heard)
@@ -57,13 +64,17 @@ class Listener:
                 self._leave()
             raise KeyboardInterrupt
         self._stop.ask("Ctrl-C" if number == signal.SIGINT else "SIGTERM")
-        self._console.print("stopping; finished cells are kept. Once more leaves at once")
+        self._console.print(self._kept, soft_wrap=True)
 
 
 class Bar:
-    """A bar with the status line and the time left; plain lines where there is no terminal."""
+    """A bar with the status line and the time left; plain lines where there is no terminal.
 
-    def __init__(self, console: Console) -> None:
+    `estimates` is whether the time left is shown: there is none to tell while somebody is asked.
+    """
+
+    def __init__(self, console: Console, *, estimates: bool = True) -> None:
+        self.estimates = estimates
         self._console = console
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -88,7 +99,8 @@ class Bar:
     def show(self, report: ProgressReport) -> None:
         """Say where the run is now."""
         if self._row is not None:
-            left = "" if report.left_s is None else f"about {_time(report.left_s)} left"
+            known = report.left_s is not None and self.estimates
+            left = f"about {_time(report.left_s or 0)} left" if known else ""
             self._progress.update(
                 self._row, description=report.line, completed=report.fraction, left=left
             )
