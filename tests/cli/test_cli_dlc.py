@@ -100,3 +100,20 @@ def test_ctrl_c_says_what_is_stopped_and_what_is_kept(is_sweep: bool) -> None:
     assert ("finished cells" in said) == is_sweep
     for words in ("job", "its log", "what it cost", "the reaper"):
         assert words in said
+
+
+def test_what_to_do_about_an_image_that_is_not_there_is_a_command(command: Command) -> None:
+    from tidemark.alibaba.dlc_answers import Job
+    from tidemark.alibaba.job_evidence import JobEvidence
+    from tidemark.alibaba.job_failures import classify
+
+    job = Job.model_validate(
+        {
+            "job_id": "dlc1example",
+            "status": "Failed",
+            "reason_message": "Failed to pull image x/y:1: manifest unknown",
+        }
+    )
+    failure = classify(job, JobEvidence(job), None)
+    assert "`tidemark pai images`" in failure.advice
+    assert command("pai", "images", "--help").status == 0

@@ -38,6 +38,12 @@ _STARTING: Final = frozenset(
         FailureClass.EVICTED,
     }
 )
+# The image's address in the plan is what is wrong: the registry has no such image.
+_WRONG_ADDRESS: Final = frozenset({"manifest unknown", "pull access denied"})
+_FIND_ADDRESS: Final = (
+    "Correct the image in the plan: `tidemark pai images` has the official ones of the region "
+    "(ListImages); a private one needs registry"
+)
 _MACHINES: Final = frozenset({FailureClass.STOCK, FailureClass.QUOTA})
 
 
@@ -106,7 +112,7 @@ def _stopped_here(job: Job, evidence: JobEvidence, decision: Decision) -> Failur
         where = _where_of(evidence, decision.evidence)
         if sign is None:
             return Failure(FailureClass.IMAGE, _cut(decision.evidence), where, _PULL)
-        return Failure(sign.kind, _cut(decision.evidence), where, sign.advice)
+        return Failure(sign.kind, _cut(decision.evidence), where, _advice(sign))
     if decision.clock == "queue" or job.status in _QUEUED:
         found = _best(_sources(job, evidence, logs=False), _MACHINES)
         if found is not None:
@@ -147,7 +153,11 @@ def _of_machines(job: Job, sign: Sign) -> tuple[FailureClass, str]:
     """In a quota there is no stock, only what others of the quota have left."""
     if sign.kind is FailureClass.STOCK and job.resource_id:
         return FailureClass.QUOTA, _machines_advice(job)
-    return sign.kind, sign.advice
+    return sign.kind, _advice(sign)
+
+
+def _advice(sign: Sign) -> str:
+    return _FIND_ADDRESS if sign.entry.name in _WRONG_ADDRESS else sign.advice
 
 
 def _machines_advice(job: Job) -> str:
