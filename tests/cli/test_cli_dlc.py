@@ -78,10 +78,13 @@ def test_no_time_left_is_told_before_somebody_has_said_yes(
             seen.append(shown(bar, console))
             return Reply(decision, "alice", "terminal")
 
-        nobody = cast("Any", None)
+        async def confirm() -> None:
+            nobody = cast("Any", None)
+            for _ in range(2):  # a quote that has expired is asked about again
+                await without_estimates(bar, ask)(nobody, nobody, "")
+
         assert "left" not in shown(bar, console)
-        for _ in range(2):  # a quote that has expired is asked about again
-            asyncio.run(without_estimates(bar, ask)(nobody, nobody, ""))
+        asyncio.run(confirm())
         assert all("Waiting for approval" in one and "left" not in one for one in seen)
         assert ("about 10 s left" in shown(bar, console)) == (decision == "approve")
 
