@@ -174,7 +174,10 @@ def test_a_run_whose_lease_is_not_renewed_in_time_is_not_watched(
 ) -> None:
     run = noted.run(state="running")
     noted.lease(run, job_id="dlc1example", renewed_s=90.0)
-    assert f"{RUN}  running" in command("status").out
+    said = command("status")
+    assert f"{RUN}  running" in said.out
+    [lease] = noted.ledger.leases()
+    assert f"its lease renewed {lease.renewed_at:%Y-%m-%d %H:%M:%SZ} until" in said.out
     noted.lease(run, job_id="dlc1example", renewed_s=170.0)
     said = command("status")
     assert said.status == 1
@@ -184,7 +187,7 @@ def test_a_run_whose_lease_is_not_renewed_in_time_is_not_watched(
     assert f"its lease ends {lease.expires_at:%Y-%m-%d %H:%M:%SZ}" in said.out
     assert "from then on `tidemark reap` stops it" in said.out
     assert "tidemark pai stop dlc1example --region cn-hangzhou" in said.out
-    assert "watched until" not in said.out
+    assert "still billed, 2 CNY an hour, unless it has ended" in said.out
     assert "not watched since" in command("runs").out
     assert "not watched since" in command("cancel", RUN, "--wait", "0").out
     assert json.loads(command("status", RUN, "--json").out)["unattended"] is True

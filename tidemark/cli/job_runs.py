@@ -144,7 +144,8 @@ def _job(lease: Lease) -> str:
     name = f"job {lease.resource_id}" if lease.resource_id else "a job that is not created yet"
     if lease.state == "released":
         return f"{name} in {lease.region}, given back {moment(lease.released_at)}"
-    return f"{name} in {lease.region}, watched until {moment(lease.expires_at)} at least"
+    renewed = f"its lease renewed {moment(lease.renewed_at)} until {moment(lease.expires_at)}"
+    return f"{name} in {lease.region}, {renewed}"
 
 
 def _lost(live: LiveJobRun) -> list[str]:

@@ -42,7 +42,10 @@ def held_lines(leases: Sequence[Lease]) -> list[str]:
             price = ""
             if lease.price_per_hour is not None and lease.currency is not None:
                 price = f", {sum_text(lease.price_per_hour, lease.currency)} an hour"
-            lines.append(f"job {lease.resource_id} in {lease.region} is still billed{price}")
+            lines.append(
+                f"job {lease.resource_id} in {lease.region} is still billed{price}, unless it has "
+                "ended by itself"
+            )
             lines.append(
                 f"stop it now: tidemark pai stop {lease.resource_id} --region {lease.region}"
             )
