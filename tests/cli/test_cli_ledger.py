@@ -80,7 +80,7 @@ def test_its_tables_fit_eighty_columns_with_whole_ids_and_a_line_for_each(
     lines = [line for line in said.out.splitlines() if not line.startswith("ledger /")]
     assert all(len(line) <= 80 for line in lines)
     rows = [line.split() for line in lines if line.startswith(run_id)]
-    assert [row[1] for row in rows] == ["dlc1a2b3c4d5e6f7g8", "running"]
+    assert [row[1] for row in rows] == ["dlc1a2b3c4d5e6f7g8", "gone"]
     assert "nightly" in rows[1]
     assert rows[1][2:4] == ["20.123457", "CNY"]
     assert "tidemark ledger --run RUN" in said.out
@@ -189,6 +189,8 @@ def test_a_run_whose_lease_is_not_renewed_in_time_is_not_watched(
     assert "tidemark pai stop dlc1example --region cn-hangzhou" in said.out
     assert "still billed, 2 CNY an hour, unless it has ended" in said.out
     assert "not watched since" in command("runs").out
+    [_, row] = [line for line in command("ledger").out.splitlines() if line.startswith(RUN)]
+    assert row.split()[1] == "gone"
     assert "not watched since" in command("cancel", RUN, "--wait", "0").out
     assert json.loads(command("status", RUN, "--json").out)["unattended"] is True
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from tidemark.cli.job_runs import LiveJobRun
 from tidemark.cli.ledgers import ended_as, named_run, opened_ledger
 from tidemark.cli.printing import console, long_table, moment, print_document, say, span
 from tidemark.cli.quotes import quote_document
@@ -49,7 +50,7 @@ def show_ledger(*, as_json: bool) -> None:
     say(f"of installation {summary.installation}")
     _print_totals(summary)
     _print_leases(summary.open_leases)
-    _print_runs(runs)
+    _print_runs(runs, summary.open_leases)
 
 
 def _print_totals(summary: LedgerSummary) -> None:
@@ -94,15 +95,18 @@ def _print_leases(leases: Sequence[Lease]) -> None:
         say("nobody renews an expired one: tidemark reap")
 
 
-def _print_runs(runs: Sequence[tuple[LedgerRun, Quote | None, Reservation]]) -> None:
+def _print_runs(
+    runs: Sequence[tuple[LedgerRun, Quote | None, Reservation]], leases: Sequence[Lease]
+) -> None:
     say("")
     if not runs:
         say("no run is noted yet")
         return
+    now = datetime.now(UTC)
     rows = [
         (
             run.run_id,
-            ended_as(run),
+            _state(run, leases, now),
             _amount(quote.bound if quote else None, quote.currency if quote else None),
             _amount(taken.metered, taken.currency),
             run.name or "-",
@@ -113,6 +117,11 @@ def _print_runs(runs: Sequence[tuple[LedgerRun, Quote | None, Reservation]]) -> 
     table = long_table(headings, rows, folded=("name",), right=("at most", "metered"))
     console().print(table)
     say("all that is noted of one: tidemark ledger --run RUN")
+
+
+def _state(run: LedgerRun, leases: Sequence[Lease], now: datetime) -> str:
+    held = [lease for lease in leases if lease.run_id == run.run_id]
+    return ended_as(run) if run.ended or LiveJobRun(run, held, now).attended else "gone"
 
 
 def show_noted(wanted: str, *, as_json: bool) -> None:
