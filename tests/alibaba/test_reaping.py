@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 from cloud import ADDRESS, LEAVE, cloud
 from leasing import INSTALLATION, TTL_S, Office, machine_price, office
@@ -449,6 +450,61 @@ async def test_one_job_that_cannot_be_stopped_is_not_the_end_of_the_others(here:
     await here.clock.sleep(1200)
     assert not (await here.reap(owner="the next")).failed
     assert here.going() == []
+
+
+class _Counting(httpx.AsyncBaseTransport):
+    """Counts the jobs that are being stopped at once, each of which takes a while."""
+
+    def __init__(self, here: Office) -> None:
+        self._clock = here.clock
+        self._transport = here.cloud.simulator.transport()
+        self.stopping = self.most = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if not request.url.path.endswith("/stop"):
+            return await self._transport.handle_async_request(request)
+        self.stopping += 1
+        self.most = max(self.most, self.stopping)
+        await self._clock.sleep(10)
+        self.stopping -= 1
+        return await self._transport.handle_async_request(request)
+
+
+async def test_many_leases_are_ended_some_at_a_time(here: Office) -> None:
+    for number in range(40):
+        here.begin(f"run{number}")
+        lease, _ = here.ledger.intend(here.lease(f"run{number}"))
+        asked = here.request(f"run{number}")
+        job_id = await here.cloud.dlc.create_job(asked, authorization=LEAVE)
+        here.ledger.created(lease, job_id)
+    await here.clock.sleep(1200)
+    source = StaticCredentials.of("LTAIsimulator", "simulator-secret")
+    counting = _Counting(here)
+    account = Account(
+        source, "cn-hangzhou", endpoints=ADDRESS, transport=counting, clock=here.clock
+    )
+    report = await reap(here.ledger, account, clock=here.clock, owner="reaper")
+    assert len(report.reaped) == 40
+    assert here.going() == []
+    assert 10 < counting.most <= 32
+
+
+async def test_a_ledger_that_stays_away_is_not_waited_for_by_one_lease_after_the_other(
+    here: Office,
+) -> None:
+    for number in range(12):
+        here.begin(f"run{number}")
+        here.ledger.intend(here.lease(f"run{number}"))
+    await here.clock.sleep(1200)
+    here.cloud.play("calls: [{when: {action: ListJobs, nth: 1}, then: {slow_s: 9}}]")
+    reaping = asyncio.create_task(here.reap())
+    await here.clock.sleep(3)
+    begun_s = here.clock.monotonic()
+    with here.away():
+        report = await reaping
+    assert here.clock.monotonic() - begun_s < 180
+    assert [one.failed for one in report.left] == [True] * 12
+    assert len((await here.reap()).reaped) == 12
 
 
 async def test_a_list_that_cannot_be_read_leaves_intents_and_stops_known_jobs(

@@ -160,9 +160,9 @@ def lease_cost(jobs: Mapping[str, Job], lease: Lease | None, now: datetime) -> L
 
 async def note_end(
     ledger: Ledger, lease: Lease, jobs: Mapping[str, Job], *, clock: Clock, note: str
-) -> None:
+) -> bool:
     """Write down what the jobs of a lease cost in the end, give the lease back, and free what its
-    run had reserved and did not need once no lease of it is left.
+    run had reserved and did not need once no lease of it is left; whether that is so.
 
     `lease` is as it is held; of one that was given back before, only the costs are noted. Each
     step may be taken again. Raises NotTheOwner and LedgerError.
@@ -184,14 +184,17 @@ async def note_end(
             first = min(jobs.values(), key=Job.age_key)
             lease = await ask_ledger(clock, PATIENCE_S, ledger.created, lease, first.job_id)
         await ask_ledger(clock, PATIENCE_S, ledger.release, lease, note)
-    await settle_run(ledger, lease.run_id, clock=clock)
+    return await settle_run(ledger, lease.run_id, clock=clock)
 
 
-async def settle_run(ledger: Ledger, run_id: str, *, clock: Clock) -> None:
-    """Free what a run had reserved and did not need, once no lease of it is left.
+async def settle_run(ledger: Ledger, run_id: str, *, clock: Clock) -> bool:
+    """Free what a run had reserved and did not need, once no lease of it is left; whether that is
+    so.
 
     Raises LedgerError.
     """
     held = await ask_ledger(clock, PATIENCE_S, ledger.leases, run_id=run_id, unreleased=True)
-    if not held:
-        await ask_ledger(clock, PATIENCE_S, ledger.settle, run_id)
+    if held:
+        return False
+    await ask_ledger(clock, PATIENCE_S, ledger.settle, run_id)
+    return True

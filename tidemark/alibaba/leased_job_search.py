@@ -38,9 +38,12 @@ class FoundJobs:
     may_pass: bool = False
     missing: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, lease_id: str) -> list[Job]:
-        """The jobs of one lease."""
-        return [job for identity, job in self.jobs if identity.name == lease_id]
+    def by_lease(self) -> dict[str, list[Job]]:
+        """The jobs by the id of their lease."""
+        found: dict[str, list[Job]] = {}
+        for identity, job in self.jobs:
+            found.setdefault(identity.name, []).append(job)
+        return found
 
 
 async def find_leased_jobs(

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -29,7 +30,7 @@ from tidemark.alibaba.lease_closing import (
 )
 from tidemark.alibaba.leased_job_search import FoundJobs, find_leased_jobs, is_copied_since
 from tidemark.clock import Clock
-from tidemark.errors import LedgerError, TidemarkError
+from tidemark.errors import LedgerAway, LedgerError, TidemarkError
 from tidemark.money.abandoned import close_abandoned
 from tidemark.money.amounts import cost_of
 from tidemark.money.ledger import Lease, Ledger, LedgerRun
@@ -39,6 +40,11 @@ __all__ = ["Left", "ReapReport", "Reaped", "reap"]
 LOG = logging.getLogger("tidemark.alibaba")
 
 _KIND = "dlc-job"
+
+# So many leases are ended at once: each stop is asked for, and then looked at for seconds.
+_AT_ONCE = 32
+# Of them, so many write to the ledger: it takes one at a time, and the others wait in naps.
+_WRITERS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +190,13 @@ class _Pass:
     looked_at: datetime
     reaped: list[Reaped] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    jobs: Mapping[str, list[Job]] = field(init=False)
+    away: LedgerAway | None = None
+    _places: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_AT_ONCE))
+    _turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(_WRITERS))
+
+    def __post_init__(self) -> None:
+        self.jobs = self.found.by_lease()
 
     async def carry_out(self, leases: list[Lease]) -> None:
         self.left += [Left("jobs", None, why, failed=True) for why in self.found.unseen]
@@ -214,8 +227,24 @@ class _Pass:
             if job.display_name not in new:
                 self.left.append(Left(job.display_name, job.job_id, why, failed=True))
 
+    @asynccontextmanager
+    async def _ledgers_turn(self) -> AsyncIterator[None]:
+        """Raises LedgerAway where it stayed away for another of this pass: it is not waited for by
+        one after the other, and the next pass goes on."""
+        async with self._turns:
+            if self.away is not None:
+                raise self.away
+            try:
+                yield
+            except LedgerAway as error:
+                self.away = error
+                raise
+
     async def _look_at(self, lease: Lease) -> None:
-        jobs = self.found.of(lease.lease_id)
+        async with self._places:
+            await self._decide_on(lease, self.jobs.get(lease.lease_id, []))
+
+    async def _decide_on(self, lease: Lease, jobs: list[Job]) -> None:
         try:
             if lease.state == "released":
                 await self._given_back(lease, jobs)
@@ -248,16 +277,17 @@ class _Pass:
         if self.dry_run:
             self._report(lease, EndedJobs(_by_id(jobs), _going(jobs)), why)
             return
-        seized = await ask_ledger(
-            self.clock,
-            PATIENCE_S,
-            self.ledger.seize,
-            lease.lease_id,
-            owner=self.owner,
-            now=instant(self.clock),
-            # Long enough to stop and note; what a pass that dies leaves is for the next.
-            until=instant(self.clock) + timedelta(seconds=self.within_s + 2 * PATIENCE_S),
-        )
+        async with self._ledgers_turn():
+            seized = await ask_ledger(
+                self.clock,
+                PATIENCE_S,
+                self.ledger.seize,
+                lease.lease_id,
+                owner=self.owner,
+                now=instant(self.clock),
+                # Long enough to stop and note; what a pass that dies leaves is for the next.
+                until=instant(self.clock) + timedelta(seconds=self.within_s + 2 * PATIENCE_S),
+            )
         if seized is None:
             text = "its lease was renewed or given back at this moment"
             self.left.append(Left(lease.lease_id, lease.resource_id, text))
@@ -266,9 +296,12 @@ class _Pass:
         if self._failures(lease, ended) or missing is not None:
             await self._meter(lease, ended.jobs)
             return
-        await note_end(self.ledger, seized, ended.jobs, clock=self.clock, note=f"reaped: {why}")
-        self._report(lease, ended, why)
-        await self._end_run(lease.run_id, why)
+        note = f"reaped: {why}"
+        async with self._ledgers_turn():
+            last = await note_end(self.ledger, seized, ended.jobs, clock=self.clock, note=note)
+            self._report(lease, ended, why)
+            if last:
+                await self._end_run(lease.run_id, note)
 
     async def _held(self, lease: Lease, jobs: list[Job]) -> None:
         """A lease that somebody holds: its job is theirs. A further job of it is nobody's, once
@@ -314,7 +347,10 @@ class _Pass:
         if self.dry_run:
             self._report(lease, EndedJobs(_by_id(going), _going(going)), why)
             return
-        leases = await ask_ledger(self.clock, PATIENCE_S, self.ledger.leases, run_id=lease.run_id)
+        async with self._ledgers_turn():
+            leases = await ask_ledger(
+                self.clock, PATIENCE_S, self.ledger.leases, run_id=lease.run_id
+            )
         as_before = (lease.state, lease.fence, lease.resource_id)
         if all((one.state, one.fence, one.resource_id) != as_before for one in leases):
             text = "its attempt was taken up again at this moment"
@@ -336,30 +372,28 @@ class _Pass:
     async def _meter(self, lease: Lease, jobs: Mapping[str, Job]) -> None:
         """Note what is certain: what goes on is metered up to when it was looked at."""
         cost = lease_cost(jobs, lease, self.looked_at)
-        await ask_ledger(
-            self.clock,
-            PATIENCE_S,
-            self.ledger.meter,
-            lease.lease_id,
-            billable_s=cost.billable_s,
-            amount=cost.amount,
-            at=self.looked_at,
-        )
+        async with self._ledgers_turn():
+            await ask_ledger(
+                self.clock,
+                PATIENCE_S,
+                self.ledger.meter,
+                lease.lease_id,
+                billable_s=cost.billable_s,
+                amount=cost.amount,
+                at=self.looked_at,
+            )
 
-    async def _end_run(self, run_id: str, why: str) -> None:
+    async def _end_run(self, run_id: str, line: str) -> None:
         """Who was to say how the run ended is gone."""
         run = await ask_ledger(self.clock, PATIENCE_S, self.ledger.run, run_id)
-        held = await ask_ledger(
-            self.clock, PATIENCE_S, self.ledger.leases, run_id=run_id, unreleased=True
-        )
-        if not run.ended and not held:
+        if not run.ended:
             await ask_ledger(
                 self.clock,
                 PATIENCE_S,
                 self.ledger.say,
                 run_id,
                 state="cancelled" if run.cancel_asked else "failed",
-                line=f"reaped: {why}",
+                line=line,
                 exit_status=1,
             )
 
@@ -370,7 +404,7 @@ class _Pass:
         if lease.price_per_hour is not None:
             left_s = sum(
                 _left_s(job, lease, now)
-                for _, job in self.found.jobs
+                for job in self.jobs.get(lease.lease_id, [])
                 if job.job_id in ended.stopped
             )
             saved = cost_of(lease.price_per_hour, left_s)
