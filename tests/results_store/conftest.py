@@ -11,6 +11,7 @@ import threading
 import urllib.request
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,7 @@ from tidemark.results.rows import (
 )
 from tidemark.results.store import Attempt
 
+S3_SERVER = Path(__file__).parent / "s3_server.py"
 MEASURED_AT = datetime(2026, 11, 21, 3, 0, tzinfo=UTC)
 
 
@@ -171,7 +173,7 @@ class S3Service:
     def start(self) -> None:
         """Start it, empty, and wait until it serves."""
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            [sys.executable, str(S3_SERVER), "-H", "127.0.0.1", "-p", str(self.port)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
