@@ -23,6 +23,7 @@ from tasks.approval import ASK, Reply
 from tasks.job_results import JobOutcome
 from tasks.job_room import CLOCK, TRANSPORT, JobRoom
 from tasks.stop import STOP, Stop
+from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.config import load_config
 from tidemark.errors import CapReached, PlanError, RefusedError, TidemarkError
 from tidemark.money.ledger import Ledger
@@ -216,6 +217,24 @@ def test_a_person_who_rejects_ends_the_run_as_cancelled_and_nothing_is_created(
     assert "because" in str(state.message)
     assert place.calls("CreateJob") == []
     assert place.ledger().runs()[0].state == "rejected"
+
+
+def test_a_run_that_is_cancelled_while_it_is_approved_ends_so_without_a_job(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    def cancel() -> None:
+        ledger = place.ledger()
+        ledger.ask_to_cancel(ledger.runs()[0].run_id, "Mei")
+
+    asks(answering("approve", before=cancel))
+    with pytest.raises(RunCancelled, match="asked to stop by Mei before its job was created"):
+        run(place, plan())
+    assert place.calls("CreateJob") == []
+    ledger = place.ledger()
+    [ended] = ledger.runs()
+    assert (ended.state, ended.outcome, ended.exit_status) == ("cancelled", "cancelled", 1)
+    assert ledger.leases(unreleased=True) == []
+    assert not ledger.reservation(ended.run_id).open
 
 
 def test_an_expired_quote_is_asked_again_with_a_fresh_price(
