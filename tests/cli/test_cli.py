@@ -155,3 +155,29 @@ def test_a_plan_says_what_stands_against_running_it_here(tidemark) -> None:
     assert "NOT_SET_ANYWHERE" in mend[0]
     assert "/no/such/tokenizer" in mend[1]
     assert "bucket name" in mend[2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "part", "words"),
+    [
+        ("job", "limits.total_s", "limits.total_s: number = 7200"),
+        ("sweep", "limits.max_time_s", "limits.max_time_s: number = 60"),
+    ],
+)
+def test_the_fields_of_a_plan_are_listed_and_shown_in_an_example(
+    tidemark, kind: str, part: str, words: str
+) -> None:
+    listed = tidemark("fields", kind)
+    assert words in listed.out
+    assert "Seconds" in tidemark("fields", kind, part).out
+    assert part in {one["path"] for one in json.loads(tidemark("fields", kind, "--json").out)}
+    assert "Did you mean" in tidemark("fields", kind, "limit").err
+    assert tidemark("fields", kind, "limit").status == 2
+    assert tidemark("fields", "plan").status == 2
+
+
+def test_the_example_of_a_plan_can_be_planned_with(tidemark, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text(tidemark("fields", "sweep", "--example").out)
+    shown = tidemark("plan", "plan.yaml")
+    assert shown.status == 0
+    assert "D(512,128)" in shown.out

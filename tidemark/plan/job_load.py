@@ -68,8 +68,9 @@ def load_job_plan(text: str, source: str = "plan") -> JobPlan:
     document = read_yaml(text, source)
     if not isinstance(document.value, Mapping):
         raise PlanError(
-            "is not a mapping", source, "Write name: value lines, beginning with command: or sweep:"
-        )
+            "is not a mapping", source,
+            "Write name: value lines, beginning with command: or sweep: (tidemark fields job)",
+        )  # fmt: skip
     if is_manifest(document.value):
         raise PlanError(
             "is a BenchmarkJob, which is the plan of a sweep and not of a job", source,
