@@ -301,7 +301,7 @@ async def test_a_cap_below_the_bound_is_told_with_both_sums() -> None:
     with pytest.raises(CapReached) as caught:
         await quote_of(cloud(), machine={"spec": A10}, cap={"amount": 5})
     assert caught.value.where == "cap.amount"
-    assert "may cost 20.660000 CNY" in caught.value.what
+    assert "may cost 20.66 CNY" in caught.value.what
     assert "the cap is 5 CNY" in caught.value.what
     enough = await quote_of(cloud(), machine={"spec": A10}, cap={"amount": 20.66})
     assert enough.bound == Decimal("20.66")

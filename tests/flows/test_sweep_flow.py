@@ -53,7 +53,7 @@ class Watch(threading.Thread):
         self.seen: set[str] = set()
 
     def run(self) -> None:
-        while not self.over.wait(0.05):
+        while not self.over.wait(0.2):
             for process in psutil.process_iter(["cmdline"]):
                 self.seen.add(" ".join(process.info["cmdline"] or ()))
 

@@ -141,7 +141,7 @@ def test_a_client_bound_value_is_never_printed_as_a_number() -> None:
 
 def test_cost_is_metered_of_quoted_or_not_priced() -> None:
     money = {"currency": "CNY", "quoted": Decimal("2.5"), "metered": Decimal("1.2345")}
-    assert lines(run_row(**money), sweep())["cost"] == "Cost: 1.23 CNY metered of 2.50 CNY quoted"
+    assert lines(run_row(**money), sweep())["cost"] == "Cost: 1.2345 CNY metered of 2.50 CNY quoted"
     quoted = money | {"metered": None}
     assert lines(run_row(**quoted), sweep())["cost"] == "Cost: 2.50 CNY quoted, nothing metered"
     assert "not priced: " in lines(run_row(), sweep())["cost"]
@@ -151,13 +151,13 @@ def test_cost_is_metered_of_quoted_or_not_priced() -> None:
 
 def test_a_price_of_nothing_is_a_price() -> None:
     free = {"currency": "CNY", "metered": Decimal(0)}
-    assert lines(run_row(**free), sweep())["cost"] == "Cost: 0.00 CNY metered"
+    assert lines(run_row(**free), sweep())["cost"] == "Cost: 0 CNY metered"
 
 
 def test_the_cost_of_a_million_tokens_is_that_of_the_best_point() -> None:
     cells = [row | {"cost_per_mtok_out": Decimal("0.42"), "currency": "CNY"} for row in sweep(ONE)]
     cost = lines(run_row(currency="CNY", metered=Decimal(3)), cells)["cost"]
-    assert cost.endswith("0.420 CNY per million output tokens at the best point")
+    assert cost.endswith("0.42 CNY per million output tokens at the best point")
 
 
 def test_next_is_the_advice_of_what_fails_most_before_anything_else() -> None:

@@ -22,7 +22,7 @@ from tidemark.money.ledger import Ledger
 from tidemark.money.policy import Cap
 
 # LEDGER_SCHEDULES=1000 takes a minute.
-SCHEDULES = int(os.environ.get("LEDGER_SCHEDULES", "250"))
+SCHEDULES = int(os.environ.get("LEDGER_SCHEDULES", "125"))
 UNIT = Decimal("0.00000001")
 
 # What all runs take by what stands in the tables, and how many reservations are open.

@@ -11,6 +11,7 @@ from decimal import Decimal
 
 from tidemark.alibaba.job_look_up import LookUp, look_up
 from tidemark.errors import CapReached, PlanError
+from tidemark.money.amounts import sum_text
 from tidemark.money.price import Price
 from tidemark.money.quote import Quote
 from tidemark.plan.estimate import estimate
@@ -152,9 +153,10 @@ def _price_to_count(plan: JobPlan, found: LookUp) -> tuple[Price, tuple[str, ...
     )
     if found.price.per_hour is None:
         return counted, (f"what a spot machine costs now is not known: {found.price.reason}",)
+    now = sum_text(found.price.per_hour, found.price.currency or "")
     note = (
-        f"a spot machine costs {found.price.per_hour.normalize():f} {found.price.currency} an hour "
-        f"now ({found.price.source}); counted is the most that the limit allows"
+        f"a spot machine costs {now} an hour now ({found.price.source}); counted is the most that "
+        "the limit allows"
     )
     if found.price.per_hour > counted.per_hour:  # type: ignore[operator]  # set above
         note += "; it costs more than that now, so the job would wait"
@@ -177,7 +179,7 @@ def _check_cap(plan: JobPlan, quote: Quote) -> None:
         )  # fmt: skip
     if quote.bound > cap.amount:
         raise CapReached(
-            f"the job may cost {quote.bound} {quote.currency} in the time that its limits allow, "
-            f"{quote.bound_s:g} s, and the cap is {cap}",
+            f"the job may cost {sum_text(quote.bound, cap.currency)} in the time that its limits "
+            f"allow, {quote.bound_s:g} s, and the cap is {cap}",
             "cap.amount", "Lower limits.total_s, choose a cheaper machine, or raise the cap",
         )  # fmt: skip

@@ -14,6 +14,7 @@ from typing import Any
 
 from tidemark.alibaba.dlc_answers import EcsSpec
 from tidemark.errors import PlanError, RefusedError
+from tidemark.money.amounts import sum_text
 from tidemark.money.price import Price
 from tidemark.plan.job_machine import JobMachine
 from tidemark.plan.job_work import Work
@@ -151,7 +152,7 @@ def table_rows(choice: Choice) -> list[dict[str, Any]]:
                 "memory GiB": _plain(spec.memory_gib),
                 "GPUs": _gpus(spec) or "-",
                 "price per hour": _money(price.per_hour, price),
-                "price per GPU and hour": _money(offer.per_gpu_hour, price) if spec.gpu else "-",
+                "price per GPU and hour": _share(offer.per_gpu_hour, price) if spec.gpu else "-",
                 "in stock": {True: "yes", False: "no", None: "not known"}[offer.available],
                 "note": offer.why_not or (price.reason or ""),
             }
@@ -395,6 +396,9 @@ def _plain(value: float | None) -> str:
 def _money(amount: Decimal | None, price: Price) -> str:
     if amount is None:
         return "not known"
-    text = f"{amount.quantize(Decimal('0.0001')):f}".rstrip("0")
-    whole, _, cents = text.partition(".")
-    return f"{whole}.{cents:0<2} {price.currency}"
+    return sum_text(amount, price.currency or "")
+
+
+def _share(amount: Decimal | None, price: Price) -> str:
+    # A quotient has no last digit.
+    return _money(None if amount is None else amount.quantize(Decimal("0.0001")), price)

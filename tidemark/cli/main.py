@@ -304,6 +304,10 @@ def ledger(
 @app.command()
 def reap(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done.")] = False,
+    moved: Annotated[
+        bool,
+        typer.Option("--moved", help="The ledger's file was moved here: no other copy is in use."),
+    ] = False,
     region: Region = None,
     endpoint: Endpoint = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -312,12 +316,13 @@ def reap(
 
     Without --region it looks where leases are open, and in the configured
     region. Exit status: 1 if something could not be stopped or looked at, 2 if
-    the ledger is not there, empty, or another installation's: nothing is
-    touched then.
+    the ledger is not there, empty, a copy, or another installation's: nothing
+    is touched then.
     """
     from tidemark.cli.reap import reap_all
 
-    raise typer.Exit(reap_all(Session(region, endpoint), dry_run=dry_run, as_json=as_json))
+    session = Session(region, endpoint)
+    raise typer.Exit(reap_all(session, dry_run=dry_run, moved=moved, as_json=as_json))
 
 
 @app.command()

@@ -10,7 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from decimal import Decimal
+from typing import Final
 
 from tidemark.history.cell_table import CellTable, cell_table
 from tidemark.history.change import Change, changes
@@ -31,6 +32,7 @@ from tidemark.history.operating_point import (
 )
 from tidemark.history.quantities import count_of, number, percent, plain
 from tidemark.history.series import latest, series_of
+from tidemark.money.amounts import sum_text
 
 __all__ = [
     "TO_MEND",
@@ -245,11 +247,11 @@ def _cost(run: Row, points: Sequence[OperatingPoint]) -> str:
     metered, quoted = run.get("metered"), run.get("quoted")
     for kind, amount in (("billed", run.get("billed")), ("metered", metered)):
         if amount is not None:
-            text = f"{_money(amount, currency)} {kind}"
-            text += f" of {_money(quoted, currency)} quoted" if quoted is not None else ""
+            text = f"{_sum(amount, currency)} {kind}"
+            text += f" of {_sum(quoted, currency)} quoted" if quoted is not None else ""
             return text + _cost_per_token(points)
     if quoted is not None:
-        return f"{_money(quoted, currency)} quoted, nothing metered" + _cost_per_token(points)
+        return f"{_sum(quoted, currency)} quoted, nothing metered" + _cost_per_token(points)
     for note in run.get("notes") or ():
         if str(note).startswith("not priced"):
             return plain(note)
@@ -260,14 +262,15 @@ def _cost_per_token(points: Sequence[OperatingPoint]) -> str:
     for point in points:
         if point.row is not None and point.row.get("cost_per_mtok_out") is not None:
             row = point.row
-            amount = _money(row["cost_per_mtok_out"], plain(row.get("currency") or "", 10))
+            # A quotient has no last digit.
+            each = Decimal(number(float(row["cost_per_mtok_out"])).replace(",", ""))
+            amount = _sum(each, plain(row.get("currency") or "", 10))
             return f"; {amount} per million output tokens at the best point"
     return ""
 
 
-def _money(amount: Any, currency: str) -> str:
-    digits = f"{amount:.2f}" if abs(amount) >= 1 or amount == 0 else number(float(amount))
-    return f"{digits} {currency}".strip()
+def _sum(amount: Decimal, currency: str) -> str:
+    return sum_text(amount, currency).strip()
 
 
 def _change(rows: Sequence[Row], baseline: Mapping[str, Row] | None) -> Headline:
