@@ -19,6 +19,7 @@ from tasks.job_results import JobOutcome, finish_job
 from tasks.job_room import open_job_room
 from tasks.job_shown import JobPreview, ended, rejected, shown_only
 from tasks.jobs import reserve_money, start_the_job, watch_the_job
+from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.money.approval import Approval
 from tidemark.plan.job import JobPlan
 
@@ -87,7 +88,11 @@ async def dlc_benchmark(
         await reserve_money(room, offer, answer)
 
         # 4. One job, created or found to be there.
-        started = await start_the_job(room, offer, answer)
+        try:
+            started = await start_the_job(room, offer, answer)
+        except RunCancelled as cancelled:
+            await release_run(room, cancelled.what)
+            return Cancelled(message=cancelled.what)
 
         # 5. Until it has ended; what hangs is looked into, and what will not come right is stopped.
         end = await watch_the_job(room, offer, started)

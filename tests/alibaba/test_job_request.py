@@ -457,25 +457,13 @@ _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=30) | st.sam
 )
 def test_any_plan_survives_the_shell(bench: Path, request: dict[str, str], place: str) -> None:
     plan = plan_of(request={"metadata": request})
-    try:
-        command = sweep_command(plan, store_uri=f"s3://b/{place}", round="r1")
-    except PlanError:
-        # A line break of mainframes, which YAML folds: it is refused before anything is paid.
-        assert "\\x85" in f"{request}"
-        return
+    command = sweep_command(plan, store_uri=f"s3://b/{place}", round="r1")
     status, lines = ran(command, bench)
     assert status == 0
     assert lines == [f"{ENDED} 0"]
     assert load_plan((bench / "plan").read_text("utf-8")) == plan
     told = (bench / "asked").read_text().splitlines()[-1]
     assert told == f"sweep - --store s3://b/{place} --round r1"
-
-
-def test_a_plan_that_would_change_on_its_way_is_refused() -> None:
-    plan = plan_of(request={"metadata": {"text": "a\x85b"}})
-    with pytest.raises(PlanError, match="a character that is lost") as caught:
-        sweep_command(plan, store_uri="s3://b/p", round="r1")
-    assert caught.value.where == "sweep"
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def _main() -> int:
     parser.add_argument("--only", metavar="POINT:FAULT", help="one case, as it is printed")
     parser.add_argument("--sample", type=int, help="so many cases, drawn by --seed")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--at-once", type=int, default=2)
+    parser.add_argument("--at-once", type=int, default=4)
     parser.add_argument("--anew", action="store_true", help="forget what has been shown")
     given = parser.parse_args()
     if given.anew:
