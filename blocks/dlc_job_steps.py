@@ -49,8 +49,8 @@ class DlcJobResult:
 
     `outcome` is "complete", "failed" or "cancelled", and `failure` why it is not complete.
     `billable_s` are machine-seconds, `cost` what they come to in `currency`, None without a price.
-    `store` is where a sweep keeps its cells, and `evidence` where in it the logs and events of a
-    job that did not complete are; `left` says what could not be released.
+    `store` is where a sweep keeps its cells, and `evidence` where in it the logs and events of the
+    job are; `left` says what could not be released.
     """
 
     run_id: str

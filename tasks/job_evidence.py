@@ -8,6 +8,7 @@ from prefect.artifacts import acreate_markdown_artifact
 
 from tasks.job_room import JobRoom
 from tasks.log import logger
+from tasks.showing import showing
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.errors import StoreError
 from tidemark.history.report import escape_markdown
@@ -31,8 +32,9 @@ async def keep_evidence(room: JobRoom, evidence: JobEvidence) -> None:
     else:
         logger().info("logs and events are kept in %s/%s", room.store.uri, kept)
     text = room.redactor.text(evidence.text())
-    await acreate_markdown_artifact(
-        f"```text\n{escape_markdown(text[-_SHOWN_CHARACTERS:])}\n```\n",
-        key="job-evidence",
-        description=f"Logs and events of job {evidence.job.job_id}",
-    )
+    async with showing("the evidence"):
+        await acreate_markdown_artifact(
+            f"```text\n{escape_markdown(text[-_SHOWN_CHARACTERS:])}\n```\n",
+            key="job-evidence",
+            description=f"Logs and events of job {evidence.job.job_id}",
+        )

@@ -18,6 +18,7 @@ from tasks.job_usage import keep_usage
 from tasks.log import logger
 from tasks.report import FAILED, FINE, PARTIAL, conclude, send_all
 from tasks.room import harness
+from tasks.showing import showing
 from tidemark.alibaba.job_steps import Offer
 from tidemark.alibaba.job_waiting import JobEnd
 from tidemark.alibaba.leased_jobs import Released
@@ -105,9 +106,10 @@ async def finish_job(
     if not await asyncio.to_thread(send_all, room.store):
         exit_status = PARTIAL
     lines = five_lines(row, cells)
-    await acreate_markdown_artifact(
-        markdown(row, cells), key="dlc-benchmark-report", description=lines[0]
-    )
+    async with showing("the report"):
+        await acreate_markdown_artifact(
+            markdown(row, cells), key="dlc-benchmark-report", description=lines[0]
+        )
     return JobOutcome(
         run_id=run.run_id,
         outcome=outcome,

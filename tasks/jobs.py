@@ -52,6 +52,8 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     choice = workspace_choice(room.account)
     # An approval covers the job only: a workspace that is not there is not created.
     where = room.where(await choice.choose(room.workspace.workspace_id, approved))
+    if room.stop.asked:  # where there is no job yet, none is made
+        await room.ask(room.ledger.ask_to_cancel, room.run.run_id, str(room.stop.reason))
     try:
         started = await room.desk.start(room.plan, room.run, offer, approved, where)
     except RunCancelled as cancelled:

@@ -11,6 +11,7 @@ from uuid import UUID
 from prefect.artifacts import acreate_progress_artifact, aupdate_progress_artifact
 
 from tasks.log import logger
+from tasks.showing import showing
 from tidemark.plan.cells import Cell
 from tidemark.plan.estimate import estimate
 from tidemark.plan.sweep import SweepPlan
@@ -109,12 +110,13 @@ class RunProgress:
         self._last_sent = now
         report = self.report()
         percent = round(100.0 * report.fraction, 1)
-        if self._artifact is None:
-            self._artifact = await acreate_progress_artifact(
-                percent, key=self._key, description=report.line
-            )
-        else:
-            await aupdate_progress_artifact(self._artifact, percent, description=report.line)
+        async with showing("the progress"):
+            if self._artifact is None:
+                self._artifact = await acreate_progress_artifact(
+                    percent, key=self._key, description=report.line
+                )
+            else:
+                await aupdate_progress_artifact(self._artifact, percent, description=report.line)
 
 
 def cell_step(cell: Cell) -> str:

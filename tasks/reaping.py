@@ -19,6 +19,7 @@ from prefect.exceptions import ObjectNotFound
 from blocks import PaiWorkspace
 from tasks.job_room import CLOCK, TRANSPORT
 from tasks.log import logger
+from tasks.showing import showing
 from tidemark.alibaba.reap_text import report_lines
 from tidemark.alibaba.reaping import ReapReport, reap
 from tidemark.clock import Clock, SystemClock
@@ -165,6 +166,7 @@ async def report_reaped(
         logger().info("%s", line)
     title = "The reaper would have done" if dry_run else "The reaper has done"
     shown = "\n".join(f"- {escape_markdown(line)}" for line in lines)
-    await acreate_markdown_artifact(f"## {title}\n\n{shown}\n", key="reaper")
+    async with showing("what was done"):
+        await acreate_markdown_artifact(f"## {title}\n\n{shown}\n", key="reaper")
     status = 2 if refused else 1 if failed else 0
     return ReapOutcome(tuple(stopped), tuple(left), saved, status)

@@ -14,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tasks.log import logger
 from tasks.room import Room
+from tasks.showing import showing
 from tidemark.errors import StoreError
 from tidemark.history.report import five_lines, markdown
 from tidemark.results.context import RunOutcome
@@ -96,7 +97,10 @@ async def finish_run(
     if not await asyncio.to_thread(send_all, room.store):
         exit_status = PARTIAL
     lines = five_lines(row, cells)
-    await acreate_markdown_artifact(markdown(row, cells), key="sweep-report", description=lines[0])
+    async with showing("the report"):
+        await acreate_markdown_artifact(
+            markdown(row, cells), key="sweep-report", description=lines[0]
+        )
     return SweepOutcome(
         run_id=room.context.run_id,
         outcome=outcome,

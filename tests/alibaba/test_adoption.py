@@ -12,6 +12,7 @@ import pytest
 from cloud import LEAVE, Cloud, cloud, request
 
 from tidemark.alibaba.adoption import Adopted, adopt_or_create
+from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.errors import AlibabaError, NoAnswerError
 from tidemark.errors import ConfigError, RefusedError
 
@@ -47,6 +48,23 @@ async def test_a_lost_answer_is_adopted() -> None:
     assert not adopted.created
     assert list(here.jobs) == [adopted.job.job_id]
     assert len(here.calls("CreateJob")) == 1
+
+
+async def test_the_id_of_another_job_in_an_answer_is_not_believed() -> None:
+    here = cloud()
+    other = await here.dlc.create_job(request("colleague"), authorization=LEAVE)
+    made: list[str] = []
+
+    class Mistaken(Dlc):
+        async def create_job(self, *given: Any, **more: Any) -> str:
+            made.append(await super().create_job(*given, **more))
+            return other
+
+    adopted = await adopt_or_create(
+        Mistaken(here.account), request("bench-1"), authorization=LEAVE, clock=here.clock
+    )
+    assert [adopted.job.job_id] == made
+    assert here.jobs[other] == "Running"
 
 
 async def test_a_lost_answer_is_adopted_when_the_job_shows_up_late() -> None:

@@ -81,11 +81,14 @@ async def go_on(made: Wait, **more: object) -> Wait:
 
 
 async def test_a_job_that_succeeds_ends_without_a_failure() -> None:
-    made = await wait("jobs: [{then: {running_s: 200}}]")
+    made = await wait("jobs: [{then: {running_s: 200, logs: ['tide: 42']}}]")
     assert made.last.job.status == "Succeeded"
-    assert (made.last.failure, made.last.evidence, made.kept) == (None, None, [])
+    assert made.last.failure is None
+    # What a command wrote is what it was run for.
+    assert [made.last.evidence] == made.kept
+    assert "tide: 42" in made.kept[0].text()
     assert made.last.decision.action is Action.DONE
-    assert made.lines == ["command started", "command finished"]
+    assert made.lines == ["tide: 42", "command finished"]
     assert made.here.calls("StopJob") == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import State
 
@@ -22,9 +24,10 @@ from flows.reaper import reaper
 from tasks.approval import ASK, Reply
 from tasks.job_results import JobOutcome
 from tasks.job_room import CLOCK, TRANSPORT, JobRoom
+from tasks.progress import OBSERVER, ProgressReport
 from tasks.stop import STOP, Stop
 from tidemark.config import load_config
-from tidemark.errors import CapReached, PlanError, RefusedError, TidemarkError
+from tidemark.errors import CapReached, LedgerError, PlanError, RefusedError, TidemarkError
 from tidemark.money.ledger import Ledger
 from tidemark.money.opening import open_ledger
 from tidemark.money.quote import Quote
@@ -309,15 +312,83 @@ def test_a_dry_run_quotes_and_starts_nothing(place: Place) -> None:
 
 def test_a_run_that_is_asked_to_stop_stops_its_job(place: Place) -> None:
     stop = Stop()
-    token = STOP.set(stop)
+
+    def watching(report: ProgressReport) -> None:
+        if "Running" in report.line:
+            stop.ask("Ctrl-C")
+
+    tokens = STOP.set(stop), OBSERVER.set(watching)
     place.play("jobs: [{then: {running_s: 100000}}]")
-    stop.ask("Ctrl-C")
     try:
         outcome = run(place, plan(), policy=policy())
     finally:
-        STOP.reset(token)
+        STOP.reset(tokens[0])
+        OBSERVER.reset(tokens[1])
     assert (outcome.outcome, outcome.exit_status) == ("cancelled", 3)
     assert set(place.jobs().values()) == {"Stopped"}
+
+
+def test_a_run_that_is_asked_to_stop_before_it_has_a_job_creates_none(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    stop = Stop()
+    token = STOP.set(stop)
+    asks(answering("approve", before=lambda: stop.ask("Ctrl-C")))
+    try:
+        state = asyncio.run(
+            dlc_benchmark(plan(), store=place.store, return_state=True)  # type: ignore[call-overload]
+        )
+    finally:
+        STOP.reset(token)
+    assert state.is_cancelled()
+    assert place.calls("CreateJob") == []
+    assert place.ledger().runs()[0].state == "cancelled"
+    assert place.ledger().leases(unreleased=True) == []
+
+
+def test_a_prefect_server_that_shows_nothing_is_no_reason_to_stop_a_job(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(*_: object, **__: object) -> None:
+        request = httpx.Request("POST", "http://127.0.0.1:4200/api/artifacts/")
+        raise httpx.HTTPStatusError(
+            "500", request=request, response=httpx.Response(500, request=request)
+        )
+
+    monkeypatch.setattr("tasks.progress.acreate_progress_artifact", refused)
+    monkeypatch.setattr("tasks.job_evidence.acreate_markdown_artifact", refused)
+    monkeypatch.setattr("tasks.job_results.acreate_markdown_artifact", refused)
+    outcome = run(place, plan(), policy=policy())
+    assert (outcome.outcome, outcome.exit_status) == ("complete", 0)
+    assert set(place.jobs().values()) == {"Succeeded"}
+    assert place.ledger().run(outcome.run_id).outcome == "complete"
+
+
+def test_what_a_command_wrote_is_kept_when_it_succeeded_too(place: Place) -> None:
+    place.play("jobs: [{then: {running_s: 60, logs: ['tide: 42']}}]")
+    outcome = run(place, plan(), policy=policy())
+    [kept] = (place.home / "results/jobs" / outcome.run_id).glob("evidence-*.json.gz")
+    assert "tide: 42" in gzip.decompress(kept.read_bytes()).decode()
+
+
+def test_who_was_asked_may_allow_more_than_a_run_may_take_unasked(
+    place: Place, asks: Callable[[Any], Any]
+) -> None:
+    ask = asks(answering("approve"))
+    outcome = run(place, plan(), policy=policy(per_run="0.01"))
+    assert outcome.exit_status == 0
+    assert len(ask.asked) == 1
+    assert place.rows()[0]["reserved"] > Decimal("0.01")
+
+
+def test_no_run_begins_in_a_copy_of_the_ledger(place: Place) -> None:
+    run(place, plan(), policy=policy())
+    ledger = place.home / "ledger.db"
+    shutil.copyfile(ledger, place.home / "copy.db")
+    (place.home / "copy.db").replace(ledger)
+    with pytest.raises(LedgerError, match=r"is a copy.*tidemark reap --moved"):
+        run(place, plan(), policy=policy())
+    assert len(place.calls("CreateJob")) == 1
 
 
 def test_the_reaper_has_nothing_to_do_after_a_run(place: Place) -> None:

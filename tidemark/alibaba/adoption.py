@@ -106,6 +106,20 @@ async def adopt_or_create(
     raise AssertionError("the last attempt returns or raises")
 
 
+class _AnotherJob(AlibabaError):
+    """A creation was answered with the id of a job that is somebody else's."""
+
+
+def _another(request: CreateJob, job_id: str) -> _AnotherJob:
+    error = _AnotherJob(
+        f"was answered with {job_id}, which has another name",
+        f"CreateJob {request.display_name}",
+        "Look in PAI's console for a job of this name: whether there is one is not known",
+    )
+    error.effect_unknown = True
+    return error
+
+
 async def _settled(search: _Search, job_id: str) -> Adopted:
     """The job to keep, after one was created: an earlier call, or somebody else's at the same
     time, may have made another.
@@ -117,8 +131,16 @@ async def _settled(search: _Search, job_id: str) -> Adopted:
         await search.clock.sleep(search.policy.settle_s)
         found = await search.look_until_visible(job_id)
         if all(job.job_id != job_id for job in found):
-            found.append(await search.dlc.get_job(job_id))
+            new = await search.dlc.get_job(job_id)
+            if new.display_name != search.request.display_name:
+                LOG.error("CreateJob was answered with %s, which is another job", job_id)
+                if not found:
+                    raise _another(search.request, job_id)
+            else:
+                found.append(new)
         return await _keep_oldest(search.dlc, found, created=job_id)
+    except _AnotherJob:
+        raise
     except AlibabaError as error:
         LOG.warning("%s was created, and could not be compared with others: %s", job_id, error)
         wire: JsonObject = {"JobId": job_id, "DisplayName": search.request.display_name}

@@ -91,15 +91,16 @@ async def collect(
     job: Job | None = None,
     clock: Clock | None = None,
     within_s: float = 120.0,
+    clean: Callable[[str], str] = str,
 ) -> JobEvidence:
     """Read everything of a job that can be read: of every pod, also of those that were replaced.
 
     Never raises for what cannot be read: `missing` tells of it. `job` stands in for GetJob when
     that fails. After `within_s` seconds nothing more is asked for, since a job that waits to be
     stopped is billed meanwhile. The service keeps the last 2,000 lines and events of a pod, of
-    seven days.
+    seven days. `clean` takes secrets out of what is logged here.
     """
-    reader = _Reader(clock or SystemClock(), within_s)
+    reader = _Reader(clock or SystemClock(), within_s, clean)
     seen = await reader.read("the job", partial(dlc.get_job, job_id))
     found = seen or job or Job.of({"JobId": job_id}, "GetJob")
     if seen is None and job is not None and job.pods == ():
@@ -129,6 +130,7 @@ class _Reader:
 
     clock: Clock
     within_s: float
+    clean: Callable[[str], str]
     missing: list[str] = field(default_factory=list)
     begun_s: float = 0.0
 
@@ -144,7 +146,7 @@ class _Reader:
         except NotFoundError:
             self.missing.append(f"{what}: the service has none")
         except AlibabaError as error:
-            LOG.warning("%s could not be read: %s", what, error)
+            LOG.warning("%s could not be read: %s", what, self.clean(str(error)))
             self.missing.append(f"{what}: {error.what}")
         return None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
@@ -58,12 +58,20 @@ class LogStream:
     each other, more than 1,000 within two seconds may be counted short.
     """
 
-    def __init__(self, dlc: Dlc, job_id: str, *, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        dlc: Dlc,
+        job_id: str,
+        *,
+        clock: Clock | None = None,
+        clean: Callable[[str], str] = str,
+    ) -> None:
         self._dlc = dlc
         self._job_id = job_id
         self._clock = clock or SystemClock()
         self._pods: dict[str, _Pod] = {}
         self._closed: set[str] = set()
+        self._clean = clean
 
     async def new_lines(self, job: Job | None = None) -> list[tuple[str, str]]:
         """Pairs of pod id and line, of one pod after the other.
@@ -84,7 +92,8 @@ class LogStream:
             except NotFoundError:
                 continue
             except AlibabaError as error:
-                LOG.warning("the log of %s could not be read: %s", pod.pod_id, error)
+                text = self._clean(str(error))
+                LOG.warning("the log of %s could not be read: %s", pod.pod_id, text)
                 unread.add(pod.pod_id)  # its successor's lines come after its own
                 continue
             found += [(pod.pod_id, line) for line in lines]

@@ -183,6 +183,9 @@ class JobDesk:
         if answer.up_to is not None and answer.currency is not None:
             agreed = (answer.up_to, answer.currency)
         night, month = self._dates(rules)
+        if rules is not None and answer.rule is None:
+            # What a run may take without asking is no limit for who was asked.
+            rules = rules.model_copy(update={"per_run": None})
         caps = caps_of(
             rules,
             run_id=run.run_id,

@@ -119,8 +119,8 @@ async def wait_for_job(
     """Wait until a job has ended, or stop it when one of the clocks of `patience` runs out.
 
     It is looked at every `interval_s` seconds, sooner where a clock runs out sooner. Before a stop,
-    and when it ends as failed or stopped by itself, its logs and events are read and given to
-    `keep`; a `keep` that fails hinders no stop, and what was read is in the JobEnd all the same.
+    and when it has ended by itself, its logs and events are read and given to `keep`; a `keep` that
+    fails hinders no stop, and what was read is in the JobEnd all the same.
 
     `tell` is called at each look, `said` with pod id and line as the log grows. `asked_to_stop` is
     asked at each look; a reason ends the job by the clock "asked". What they raise ends the
@@ -169,7 +169,7 @@ class _Waiting:
 
     async def wait(self) -> JobEnd:
         state = WaitState.begin(self.clock.monotonic())
-        self.log = LogStream(self.dlc, self.job_id, clock=self.clock)
+        self.log = LogStream(self.dlc, self.job_id, clock=self.clock, clean=self.clean)
         while True:
             state, decision = await self._look(state)
             asked = await self.asked_to_stop() if self.asked_to_stop is not None else None
@@ -178,7 +178,9 @@ class _Waiting:
             if self.job is not None:
                 await self._say(self.job, decision)
             if decision.action is Action.DONE:
-                return await self._ended(decision)
+                end = await self._ended(decision)
+                if end is not None:
+                    return end
             if decision.action is Action.STOP:
                 return await self._stop(decision)
             if decision.action is Action.DIAGNOSE:
@@ -265,7 +267,7 @@ class _Waiting:
     async def _diagnose(self, decision: Decision) -> None:
         """Tell what is known, for whoever watches: that a command runs on is the least of it."""
         level = logging.INFO if self.job and self.job.phase is Phase.ACTIVE else logging.WARNING
-        evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
+        evidence = await self._collected()
         self._log(level, f"{self.job_id}: {decision.why}")
         for pod_id, events in evidence.events.items():
             if pod_id or len(evidence.events) == 1:
@@ -277,11 +279,16 @@ class _Waiting:
             for line in lines[-_SHOWN:]:
                 self._log(level, f"{pod_id}: log: {line}")
 
-    async def _ended(self, decision: Decision) -> JobEnd:
+    async def _ended(self, decision: Decision) -> JobEnd | None:
+        """What the end is, once it is seen twice; None where it runs on after all."""
         assert self.job is not None
-        if self.job.status == JobStatus.SUCCEEDED:
-            return JobEnd(self.job, None, None, decision)
         evidence = await self._kept()
+        if not evidence.job.is_terminal:
+            text = f"{self.job_id} was said to be {self.job.status}, and is {evidence.job.status}"
+            self._log(logging.WARNING, text)
+            return None
+        if self.job.status == JobStatus.SUCCEEDED:
+            return JobEnd(self.job, None, evidence, decision)
         return JobEnd(self.job, classify(self.job, evidence, None), evidence, decision)
 
     async def _stop(self, decision: Decision) -> JobEnd:
@@ -301,8 +308,13 @@ class _Waiting:
             return JobEnd(ended, classify(own, evidence, None), evidence, decision)
         return JobEnd(ended, classify(evidence.job, evidence, decision), evidence, decision)
 
+    async def _collected(self) -> JobEvidence:
+        return await collect(
+            self.dlc, self.job_id, job=self.job, clock=self.clock, clean=self.clean
+        )
+
     async def _kept(self) -> JobEvidence:
-        evidence = await collect(self.dlc, self.job_id, job=self.job, clock=self.clock)
+        evidence = await self._collected()
         if self.keep is not None:
             try:
                 await self.keep(evidence)

@@ -34,6 +34,7 @@ from tidemark.errors import LedgerAway, LedgerError, TidemarkError
 from tidemark.money.abandoned import close_abandoned
 from tidemark.money.amounts import cost_of
 from tidemark.money.ledger import Lease, Ledger, LedgerRun
+from tidemark.money.opening import COPIED, COPY_REMEDY
 
 __all__ = ["Left", "ReapReport", "Reaped", "reap"]
 
@@ -142,11 +143,7 @@ async def reap(
         why = f"the ledger {ledger.place} is empty: whose the jobs are is not known"
         return ReapReport(ledger.installation, now, dry_run, refused=why)
     if copied:
-        why = (
-            f"the ledger {ledger.place} is a copy, or its file was moved to another disk: what "
-            "stands in it may be watched by who has the original. If this is the only one in use, "
-            "run: tidemark reap --moved"
-        )
+        why = f"the ledger {ledger.place} {COPIED}. {COPY_REMEDY}"
         return ReapReport(ledger.installation, now, dry_run, refused=why)
     here = [lease for lease in leases if (lease.region, lease.kind) == (channel.region, _KIND)]
     dlc = Dlc(channel)

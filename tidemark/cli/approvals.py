@@ -110,6 +110,13 @@ def _command(run: LedgerRun, quote: Quote) -> str:
     return f"tidemark approve {run.run_id} --up-to {most}"
 
 
+def is_approved(ledger: Ledger, run: LedgerRun) -> bool:
+    """Whether the newest quote of a run has been said yes to."""
+    quote = ledger.last_quote(run.run_id)
+    answer = ledger.approval(quote.quote_id) if quote is not None else None
+    return answer is not None and answer.decision == "approve"
+
+
 def reject_waiting(ledger: Ledger, run: LedgerRun, *, channel: str, reason: str) -> Resumed:
     """End a run that waits for an answer, by saying no. Raises RefusedError if it has one."""
     quote = _open_quote(ledger, run)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tidemark.cli.approvals import reject_waiting
+from tidemark.cli.approvals import is_approved, reject_waiting
 from tidemark.cli.ledgers import LIVE, ended_as, ledger_if_any, opened_ledger, user
 from tidemark.cli.left_behind import held_lines
 from tidemark.cli.printing import moment, print_document, say, span
@@ -171,12 +171,13 @@ def cancel_job_run(
 ) -> int:
     """Ask the run of a job to end, and wait until it has; 1 when it had not within `wait_s`.
 
-    One that waits for approval is rejected. Raises RefusedError for one that is over.
+    One that waits for an answer is rejected. Raises RefusedError for one that is over.
     """
     with opened_ledger() as ledger:
         run = ledger.run(wanted)
         ledger.ask_to_cancel(run.run_id, f"{user()} (tidemark cancel)")
-        if run.state == "waiting":
+        # One that was approved, and has not heard so, ends before it creates anything.
+        if run.state == "waiting" and not is_approved(ledger, run):
             told = reject_waiting(
                 ledger, run, channel="tidemark cancel", reason="the run was cancelled"
             )

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from tidemark.cli.prefect_server import API_URL
@@ -102,13 +103,14 @@ class Bar:
             known = report.left_s is not None and self.estimates
             left = f"about {_time(report.left_s or 0)} left" if known else ""
             self._progress.update(
-                self._row, description=report.line, completed=report.fraction, left=left
+                self._row, description=escape(report.line), completed=report.fraction, left=left
             )
             return
         now = time.monotonic()
         if report.line != self._last or now - self._said_at > HEARTBEAT_S:
             self._last, self._said_at = report.line, now
-            self._console.print(f"{report.fraction:4.0%}  {report.line}", soft_wrap=True)
+            line = f"{report.fraction:4.0%}  {report.line}"
+            self._console.print(line, soft_wrap=True, markup=False)
 
     @contextmanager
     def aside(self) -> Iterator[None]:

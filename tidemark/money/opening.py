@@ -6,10 +6,17 @@ from pathlib import Path
 from typing import Protocol
 
 from tidemark.clock import Clock
+from tidemark.errors import LedgerError
 from tidemark.money.installation import FILE, read_or_make
 from tidemark.money.ledger import Ledger
 
-__all__ = ["Configured", "open_ledger"]
+__all__ = ["COPIED", "COPY_REMEDY", "Configured", "open_ledger"]
+
+COPIED = (
+    "is a copy, or its file was moved to another disk: who has the original may watch what "
+    "stands in it, and counts its budgets alone"
+)
+COPY_REMEDY = "If this is the only one in use, run: tidemark reap --moved"
 
 
 class Configured(Protocol):
@@ -36,16 +43,21 @@ def open_ledger(
 ) -> Ledger:
     """Open the configured ledger as this installation.
 
-    With `create` a missing ledger and a missing id are made; without, nothing is written but, to
-    `update_tables`, what a new version needs. Raises LedgerError as `Ledger.open` does.
+    With `create`, for whoever begins runs, a missing ledger and a missing id are made; without,
+    nothing is written but, to `update_tables`, what a new version needs. Raises LedgerError as
+    `Ledger.open` does, and for a copy in which runs would be begun that nobody reaps.
     """
     installation = config.installation
     if installation is None and (create or _known(config.home)):
         installation = read_or_make(config.home)
-    return Ledger.open(
+    ledger = Ledger.open(
         config.ledger, installation=installation, clock=clock, create=create,
         update_tables=update_tables,
     )  # fmt: skip
+    if create and ledger.is_copy():
+        ledger.close()
+        raise LedgerError(COPIED, ledger.place, COPY_REMEDY)
+    return ledger
 
 
 def _known(home: Path) -> bool:
