@@ -78,7 +78,8 @@ async def confirm(room: JobRoom, offer: Offer) -> tuple[Offer, ApprovedPlan | Ap
             return offer, answer
         if answer is not None and await _holds(room, quote, answer):
             leave = approve(quote, answer, plan_hash=room.plan_hash, now=room.now)
-            logger().info("approved by %s (%s)", answer.by, answer.channel)
+            who = dict.fromkeys((answer.by, answer.channel))
+            logger().info("approved by %s", ", ".join(who))
             return offer, leave
         logger().info("the quote held until %s: asking again", quote.expires_at)
         offer = await quote_run(room)
@@ -120,6 +121,8 @@ async def _answer(room: JobRoom, quote: Quote, *, asked: bool) -> Approval:
         line = "Waiting for approval"
         if quote.bound is not None and quote.currency is not None:
             line += f" of up to {sum_text(quote.bound, quote.currency)}"
+        if why:
+            line += f". {why}"
         await room.say("waiting", line)
     if ask is not None:
         reply = await ask(room, quote, why)

@@ -288,6 +288,31 @@ def test_an_answer_that_nobody_took_up_says_what_holds(command: Command, noted: 
     assert "telling the run again" in again.out
 
 
+@pytest.mark.parametrize("decision", ["approve", "reject"])
+def test_a_run_that_has_its_answer_is_not_said_to_want_one(
+    command: Command, noted: Noted, decision: str
+) -> None:
+    noted.quote(noted.run())
+    option = ("--yes",) if decision == "approve" else ("--reason", "too dear")
+    assert command(decision, RUN, *option, "--wait", "0").status == 3
+    other = "reject" if decision == "approve" else "approve"
+    for said in (command("runs", "--waiting"), command("status", RUN)):
+        assert "has not heard of it yet" in said.out
+        assert f"tidemark {decision} {RUN}" in said.out
+        assert f"tidemark {other} {RUN}" not in said.out
+
+
+def test_an_approved_run_that_has_not_heard_so_can_be_cancelled(
+    command: Command, noted: Noted
+) -> None:
+    noted.quote(noted.run())
+    command("approve", RUN, "--yes", "--wait", "0")
+    said = command("cancel", RUN, "--wait", "0")
+    assert said.status == 1
+    assert "is asked to end" in said.out
+    assert noted.ledger.run(RUN).cancel_asked
+
+
 def test_prefect_that_cannot_be_reached_loses_no_answer(
     command: Command, noted: Noted, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -343,7 +343,10 @@ def _reasons(
     chosen: Offer, needs: JobMachine, work: Work | None, offers: Sequence[Offer], not_priced: int
 ) -> tuple[str, ...]:
     found = []
-    if work is not None:
+    if work is not None and needs.gpu is False and work.gpu.needed:
+        found.append(f"{work.words}: {work.gpu.why}; the plan wants none all the same (gpu: false)")
+        work = None
+    elif work is not None:
         found.append(f"{work.words}: {work.gpu.why}; it needs {work.needs}")
     elif not _needs_of(needs).gpu:
         found.append("nothing that the plan asks for needs a GPU")

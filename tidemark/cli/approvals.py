@@ -84,7 +84,7 @@ def _is_meant(run: LedgerRun, quote: Quote, limit: UpTo | None, *, yes: bool) ->
         if trouble:
             raise RefusedError(
                 f"is not approved: {trouble}", f"quote {quote.quote_id}",
-                f"Name a higher sum, or end it: tidemark reject {run.run_id} --reason WHY",
+                f"Name another sum, or end it: tidemark reject {run.run_id} --reason WHY",
             )  # fmt: skip
         return True
     if yes:
@@ -110,11 +110,20 @@ def _command(run: LedgerRun, quote: Quote) -> str:
     return f"tidemark approve {run.run_id} --up-to {most}"
 
 
-def is_approved(ledger: Ledger, run: LedgerRun) -> bool:
-    """Whether the newest quote of a run has been said yes to."""
+def answer_of(ledger: Ledger, run: LedgerRun) -> Approval | None:
+    """The answer to the newest quote of a run, which it may not have heard yet."""
     quote = ledger.last_quote(run.run_id)
-    answer = ledger.approval(quote.quote_id) if quote is not None else None
-    return answer is not None and answer.decision == "approve"
+    return ledger.approval(quote.quote_id) if quote is not None else None
+
+
+def unheard_lines(run: LedgerRun, answer: Approval) -> list[str]:
+    """What is told of a run that waits, and has its answer."""
+    option = "" if answer.decision == "approve" else " --reason WHY"
+    return [
+        f"{_told(answer)}; the run has not heard of it yet",
+        f"to tell it again, where Prefect can be reached: tidemark {answer.decision} "
+        f"{run.run_id}{option}",
+    ]
 
 
 def reject_waiting(ledger: Ledger, run: LedgerRun, *, channel: str, reason: str) -> Resumed:
@@ -303,6 +312,7 @@ def show_waiting(*, as_json: bool) -> None:
             (run, ledger.last_quote(run.run_id))
             for run in sorted(ledger.runs(states=(_WAITING,)), key=lambda run: run.updated_at)
         ]
+        answers = {run.run_id: answer_of(ledger, run) for run, _ in waiting}
     if as_json:
         print_document([_waiting_document(run, quote) for run, quote in waiting])
         return
@@ -322,8 +332,11 @@ def show_waiting(*, as_json: bool) -> None:
     headings = ("run", "since", "asked by", "at most", "price holds until")
     console().print(long_table(headings, rows, folded=("asked by",), right=("at most",)))
     for run, _ in waiting:
-        say(f"tidemark approve {run.run_id}")
-    say("or: tidemark reject RUN --reason WHY")
+        answer = answers[run.run_id]
+        for line in unheard_lines(run, answer) if answer else [f"tidemark approve {run.run_id}"]:
+            say(line)
+    if not all(answers.values()):
+        say("or: tidemark reject RUN --reason WHY")
 
 
 def _most(quote: Quote | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tidemark.cli.approvals import is_approved, reject_waiting
+from tidemark.cli.approvals import answer_of, reject_waiting, unheard_lines
 from tidemark.cli.ledgers import LIVE, ended_as, ledger_if_any, opened_ledger, user
 from tidemark.cli.left_behind import held_lines
 from tidemark.cli.printing import moment, print_document, say, span
@@ -16,6 +16,7 @@ from tidemark.errors import LedgerError
 from tidemark.money.amounts import sum_text
 
 if TYPE_CHECKING:
+    from tidemark.money.approval import Approval
     from tidemark.money.ledger import Lease, Ledger, LedgerRun
 
 __all__ = [
@@ -110,6 +111,7 @@ def show_job_run(wanted: str, *, as_json: bool) -> int:
         run = ledger.run(wanted)
         leases = ledger.leases(run_id=run.run_id)
         quote, taken = ledger.last_quote(run.run_id), ledger.reservation(run.run_id)
+        answer = answer_of(ledger, run)
     now = datetime.now(UTC)
     live = LiveJobRun(run, [lease for lease in leases if lease.state != "released"], now)
     lost = not run.ended and not live.attended
@@ -135,7 +137,7 @@ def show_job_run(wanted: str, *, as_json: bool) -> int:
     if quote is not None and quote.bound is not None and quote.currency is not None:
         spent = f"; metered {sum_text(taken.metered, taken.currency)}" if taken.currency else ""
         say(f"at most {sum_text(quote.bound, quote.currency)}{spent}")
-    for line in _lost(live) if lost else _next(run):
+    for line in _lost(live) if lost else _next(run, answer):
         say(line)
     return status
 
@@ -155,7 +157,9 @@ def _lost(live: LiveJobRun) -> list[str]:
     return [said, *held_lines(live.held)]
 
 
-def _next(run: LedgerRun) -> list[str]:
+def _next(run: LedgerRun, answer: Approval | None) -> list[str]:
+    if run.state == "waiting" and answer is not None:
+        return unheard_lines(run, answer)
     if run.state == "waiting":
         return [f"tidemark approve {run.run_id}", f"tidemark reject {run.run_id} --reason WHY"]
     asked = [f"asked to end by {run.cancel_asked}"] if run.cancel_asked and not run.ended else []
@@ -177,7 +181,8 @@ def cancel_job_run(
         run = ledger.run(wanted)
         ledger.ask_to_cancel(run.run_id, f"{user()} (tidemark cancel)")
         # One that was approved, and has not heard so, ends before it creates anything.
-        if run.state == "waiting" and not is_approved(ledger, run):
+        earlier = answer_of(ledger, run)
+        if run.state == "waiting" and (earlier is None or earlier.decision == "reject"):
             told = reject_waiting(
                 ledger, run, channel="tidemark cancel", reason="the run was cancelled"
             )

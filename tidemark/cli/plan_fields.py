@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 import typer
 
-from tidemark.cli.printing import console, print_document, say
+from tidemark.cli.printing import console, print_document
 from tidemark.errors import ConfigError
 from tidemark.plan.base import PlanModel
 from tidemark.plan.job import JobPlan
@@ -103,13 +103,13 @@ def show_fields(kind: PlanKind, part: str | None, *, example: bool, as_json: boo
     width = min(console().width, _WIDTH)
     for one in fields:
         for line in textwrap.wrap(_head(one), width, subsequent_indent="  "):
-            say(line)
+            typer.echo(line)
         for line in textwrap.wrap(one.description, width - 4, break_on_hyphens=False):
-            say(f"    {line}")
+            typer.echo(f"    {line}")
     if part is None and kind == "job":
-        say("what a sweep is made of: tidemark fields sweep")
+        typer.echo("what a sweep is made of: tidemark fields sweep")
     if part is None:
-        say(f"a plan to begin with: tidemark fields {kind} --example > {kind}.yaml")
+        typer.echo(f"a plan to begin with: tidemark fields {kind} --example > {kind}.yaml")
 
 
 def _head(one: PlanField) -> str:

@@ -116,7 +116,8 @@ def read_yaml(text: str, source: str) -> YamlDocument:
         _check_events(text)
         node = yaml.compose(text, Loader=_Loader)
         if node is None:
-            raise PlanError("is empty", source, "Write a plan: endpoint, task, scenarios …")
+            remedy = "tidemark fields job --example and tidemark fields sweep --example print plans"
+            raise PlanError("is empty", source, remedy)
         lines: dict[Location, int] = {}
         return YamlDocument(_value(node, (), lines), lines)
     except _Refused as error:
