@@ -21,4 +21,4 @@ async def showing(what: str) -> AsyncIterator[None]:
         async with asyncio.timeout(_PATIENCE_S):
             yield
     except Exception as error:
-        logger().warning("%s is not shown in Prefect: %s", what, error or type(error).__name__)
+        logger().warning("%s is not shown in Prefect: %s", what, str(error) or type(error).__name__)
