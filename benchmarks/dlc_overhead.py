@@ -138,14 +138,32 @@ async def _all(
         }
     )
     workspace, policy = PaiWorkspace(workspace_id="268"), SpendingPolicy.model_validate(POLICY)
-    run = _flow if through == "flow" else _steps
-    await asyncio.gather(*(run(plan, workspace, policy) for _ in range(runs)))
+    if through == "flow":
+        await _flows(runs, plan, workspace, policy)
+    else:
+        await asyncio.gather(*(_steps(plan, workspace, policy) for _ in range(runs)))
 
 
-async def _flow(plan: Any, workspace: Any, policy: Any) -> None:
+async def _flows(runs: int, plan: Any, workspace: Any, policy: Any) -> None:
+    """The flow runs are created one after the other, as a schedule does: Prefect's own database
+    refuses a hundred that are created in the same second."""
+    from prefect.client.orchestration import get_client
+    from prefect.flow_engine import run_flow_async
+    from prefect.states import Pending
+
     from flows.dlc_benchmark import dlc_benchmark
 
-    await dlc_benchmark(plan, workspace=workspace, policy=policy)
+    given = {
+        "plan": plan, "workspace": workspace, "policy": policy, "store": "", "result_store": None,
+        "dry_run": False,
+    }  # fmt: skip
+    async with get_client() as client:
+        created = [
+            await client.create_flow_run(dlc_benchmark, state=Pending()) for _ in range(runs)
+        ]
+    await asyncio.gather(
+        *(run_flow_async(dlc_benchmark, flow_run=one, parameters=given) for one in created)
+    )
 
 
 async def _steps(plan: Any, workspace: Any, policy: Any) -> None:
