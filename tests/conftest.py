@@ -1,10 +1,12 @@
-"""How the tests are shared out between processes that run at once (`make test`), and a home with
-the installed engines."""
+"""How the tests are shared out between processes that run at once (`make test`), a home with the
+installed engines, and a command typed in a folder of its own."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +50,35 @@ def tidemark_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TIDEMARK_HOME", str(home))
         yield home
+
+
+@dataclass(frozen=True)
+class Said:
+    """What came of a command line."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., Said]:
+    """Types `tidemark …` in an empty folder, where nothing is configured but a home in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TIDEMARK_HOME", str(tmp_path / "home"))
+
+    from tidemark.cli.main import main
+
+    def typed(*arguments: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["tidemark", *arguments])
+        status = 0
+        try:
+            main()
+        except SystemExit as stopped:
+            status = int(stopped.code or 0)
+        return Said(status, *capsys.readouterr())
+
+    return typed
