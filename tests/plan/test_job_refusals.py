@@ -254,3 +254,37 @@ def test_a_secret_in_the_wrong_place_is_in_no_message(name: str, place: tuple[An
 def test_a_plan_from_a_form_is_the_same_as_from_a_file() -> None:
     of_form = JobPlan.model_validate(json.loads(json.dumps(FULL)))
     assert of_form == load_job_plan(json.dumps(FULL))
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "HF_TOKEN=my-own-word python run.py",
+        "export DB_PASSWORD='tide-high'; run",
+        "run --password=tide-high",
+        "run --hub-token tide-high",
+        "run --api-key tide",
+        "curl -s -u alice:tide-high http://service",
+        "curl --user alice:tide http://service",
+        "git clone https://alice:tide-high@example.com/repo",
+    ],
+)
+def test_a_command_that_gives_a_secret_by_name_is_refused(command: str) -> None:
+    error = refused(SMALL, {"command": command})
+    assert "looks as if it held a secret" in str(error)
+    assert "tide" not in str(error)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "HF_TOKEN=$(cat /mnt/keys/hf) python run.py --max-tokens 128 --tokenizer org/model",
+        "run --password-file /mnt/keys/p --token $TOKEN --api-key=/mnt/keys/k",
+        'MAX_TOKENS=512 NUM_TOKEN_IDS=3 run --token "$HF_TOKEN" --secret-name tide',
+        "curl -s http://service:8000/v1/models -u alice:$WORD",
+        "git clone https://example.com:8443/a@b",
+    ],
+)
+def test_a_command_that_reads_its_secrets_is_taken(command: str) -> None:
+    plan = job_plan_from_mapping(changed(SMALL, {"command": command}), "job.yaml")
+    assert plan.command == command

@@ -28,7 +28,7 @@ from tidemark.plan.job_limits import JobLimits
 from tidemark.plan.job_machine import JobMachine, QuotaPart, SpotLimit
 from tidemark.plan.job_sweep import sweep_problems
 from tidemark.plan.problems import Problem, refusal, refusals
-from tidemark.plan.secrets import SecretRef, looks_like_secret
+from tidemark.plan.secrets import SecretRef, looks_like_secret, names_a_secret
 from tidemark.plan.sweep import SweepPlan, plan_hash
 
 __all__ = [
@@ -231,7 +231,7 @@ class JobPlan(PlanModel):
                 "holds a control character or one that is not seen",
                 "Remove it; line breaks and tabs may stay",
             )
-        if looks_like_secret(command):
+        if looks_like_secret(command) or names_a_secret(command):
             raise refusal(
                 "looks as if it held a secret, and everyone who sees the job can read it",
                 "Mount a file that holds it (mounts), and have the command read it there",

@@ -10,7 +10,13 @@ from pydantic import AfterValidator, Field, field_validator
 
 from tidemark.plan.base import Name, Path, PlanModel
 from tidemark.plan.problems import Problem, refusal, refusals
-from tidemark.plan.secrets import KINDS, SecretRef, is_sensitive_name, looks_like_secret
+from tidemark.plan.secrets import (
+    KINDS,
+    SecretRef,
+    is_sensitive_name,
+    looks_like_secret,
+    names_a_secret,
+)
 
 __all__ = [
     "Environment",
@@ -112,7 +118,7 @@ def _variable_trouble(name: str, value: str) -> tuple[str, str] | None:
         return "is a reference, and nobody resolves it in the job", _SECRET_FILE
     if is_sensitive_name(_COUNTED_TOKENS.sub("", name)):
         return "names a secret, and everyone who sees the job can read its variables", _SECRET_FILE
-    if looks_like_secret(value):
+    if looks_like_secret(value) or names_a_secret(value):
         return "looks like a secret, and everyone who sees the job can read it", _SECRET_FILE
     return None
 

@@ -27,6 +27,7 @@ __all__ = [
     "is_sensitive_name",
     "lend",
     "looks_like_secret",
+    "names_a_secret",
     "resolve",
 ]
 
@@ -65,6 +66,19 @@ SENSITIVE_NAME = (
     r"(?i)authorization|cookie|token|secret|passw|credential|signature"
     r"|(?:^|[-_.])(?:api|access|private|subscription|session|auth|account)?[-_.]?key(?:$|[-_.])"
     r"|apikey|(?:^|[-_.])(?:auth|jwt|pwd|pass|passphrase|creds)(?:$|[-_.])"
+)
+
+# A value that stands in plain text, rather than `$NAME`, `$(cat file)` or the path of a file.
+_PLAIN_VALUE = r"""["']?(?![$/`<"'-])[^\s"';&|]{3,}"""
+_NAMED_SECRETS = re.compile(
+    rf"""
+      (?:^|[\s;&|(])[A-Z0-9_]*(?:TOKEN|PASSWORD|PASSWD|SECRET|API_?KEY|ACCESS_?KEY)={_PLAIN_VALUE}
+    | (?:^|\s)--?(?:[a-z0-9]+[-_])*(?:token|password|passwd|secret|api[-_]?key)
+      (?:=|\s+){_PLAIN_VALUE}
+    | \bcurl\b[^\n;|&]{{0,400}}\s(?:-u|--user)[=\s]*["']?[^\s:$"']+:[^\s$"']+
+    | ://[^/\s:@$]+:[^/\s@$]+@
+    """,
+    re.VERBOSE,
 )
 
 
@@ -143,6 +157,12 @@ def looks_like_secret(text: str) -> bool:
         elif _is_random(run):
             return True
     return False
+
+
+def names_a_secret(command: str) -> bool:
+    """Whether a command of a shell gives a secret by name: `TOKEN=value`, `--password value`,
+    `curl -u name:value`, or a URL with a password. `$NAME` and files are no values."""
+    return _NAMED_SECRETS.search(command) is not None
 
 
 def _is_random(run: str) -> bool:
