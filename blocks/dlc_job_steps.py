@@ -21,7 +21,7 @@ from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import JobDesk, Started, Where, new_run, owner_name
 from tidemark.alibaba.job_waiting import JobEnd
-from tidemark.alibaba.leased_jobs import Released
+from tidemark.alibaba.leased_jobs import Released, RunCancelled
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.clock import Clock
 from tidemark.config import Config, load_config, read_text
@@ -182,6 +182,10 @@ class JobSteps:
             end = await self._watch(desk, job, offer.quote)
         except NotTheOwner:
             raise  # another process goes on with the job
+        except RunCancelled as cancelled:
+            await self._finish(desk, run_id, cancelled.what)
+            await self._over(ledger, run_id, "cancelled", cancelled.what, "cancelled", 1)
+            raise
         except asyncio.CancelledError:
             why = self._stop_reason or "the process that started it ends"
             released = await self._finish(desk, run_id, why)

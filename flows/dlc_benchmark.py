@@ -17,7 +17,7 @@ from tasks.job_quote import check_job_store, quote_run
 from tasks.job_release import release_after, release_run
 from tasks.job_results import JobOutcome, finish_job
 from tasks.job_room import open_job_room
-from tasks.job_shown import JobPreview, ended, rejected, shown_only
+from tasks.job_shown import JobPreview, called_off, ended, rejected, shown_only
 from tasks.jobs import reserve_money, start_the_job, watch_the_job
 from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.money.approval import Approval
@@ -92,7 +92,7 @@ async def dlc_benchmark(
             started = await start_the_job(room, offer, answer)
         except RunCancelled as cancelled:
             await release_run(room, cancelled.what)
-            return Cancelled(message=cancelled.what)
+            return Cancelled(message=await called_off(room, cancelled))
 
         # 5. Until it has ended; what hangs is looked into, and what will not come right is stopped.
         end = await watch_the_job(room, offer, started)

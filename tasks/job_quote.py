@@ -56,7 +56,9 @@ async def quote_run(room: JobRoom) -> Offer:
 
 def shown(room: JobRoom, quote: Quote, before: str = "") -> str:
     """A quote as Markdown, for whoever decides; `before` stands above it."""
-    what = room.plan.command or f"a sweep of {room.plan.sweep.endpoint.model or 'a service'}"  # type: ignore[union-attr]
+    sweep = room.plan.sweep
+    served = (sweep.endpoint.model if sweep is not None else None) or "a service"
+    what = room.plan.command or f"a sweep of {served}"
     text = quote_markdown(
         quote,
         plan_name=room.plan.name or room.run.run_id,

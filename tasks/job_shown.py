@@ -13,10 +13,11 @@ from tasks.job_results import JobOutcome
 from tasks.job_room import JobRoom
 from tidemark.alibaba.job_steps import Offer
 from tidemark.alibaba.job_waiting import JobEnd
+from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.money.approval import Approval
 from tidemark.money.quote import Quote
 
-__all__ = ["JobPreview", "ended", "rejected", "shown_only"]
+__all__ = ["JobPreview", "called_off", "ended", "rejected", "shown_only"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,12 @@ async def rejected(room: JobRoom, answer: Approval) -> str:
     line = f"Rejected by {answer.by} ({answer.channel}){why}"
     await _over(room, "rejected", line, "rejected", 1)
     return line
+
+
+async def called_off(room: JobRoom, cancelled: RunCancelled) -> str:
+    """Say that a run ends before there was a job; answers the sentence."""
+    await _over(room, "cancelled", cancelled.what, "cancelled", 1)
+    return cancelled.what
 
 
 async def ended(room: JobRoom, outcome: JobOutcome, end: JobEnd) -> JobOutcome | State[JobOutcome]:

@@ -16,7 +16,6 @@ from tidemark.alibaba.dlc_status import Phase
 from tidemark.alibaba.job_evidence import JobEvidence
 from tidemark.alibaba.job_steps import Offer, Started
 from tidemark.alibaba.job_waiting import JobEnd
-from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.alibaba.workspaces import workspace_choice
 from tidemark.errors import LedgerError
 from tidemark.money.amounts import sum_text
@@ -54,11 +53,7 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     where = room.where(await choice.choose(room.workspace.workspace_id, approved))
     if room.stop.asked:  # where there is no job yet, none is made
         await room.ask(room.ledger.ask_to_cancel, room.run.run_id, str(room.stop.reason))
-    try:
-        started = await room.desk.start(room.plan, room.run, offer, approved, where)
-    except RunCancelled as cancelled:
-        await _note_cancelled(room, cancelled)
-        raise
+    started = await room.desk.start(room.plan, room.run, offer, approved, where)
     word = "created" if started.created else "found, and gone on with"
     logger().info("job %s is %s", started.job.job_id, word)
     for job_id in started.duplicates:
@@ -66,12 +61,6 @@ async def start_the_job(room: JobRoom, offer: Offer, approved: ApprovedPlan) -> 
     for job_id in started.left_running:
         logger().error("%s has the same name and could not be stopped: it is billed", job_id)
     return started
-
-
-async def _note_cancelled(room: JobRoom, cancelled: RunCancelled) -> None:
-    """The run ends as cancelled, whatever Prefect calls a task that raises."""
-    await room.say("cancelled", cancelled.what)
-    await room.ask(room.ledger.say, room.run.run_id, outcome="cancelled", exit_status=1)
 
 
 @task(name="wait for the job", cache_policy=NO_CACHE)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from cloud import LEAVE, Cloud, cloud, request
 
+from tidemark.alibaba.dlc import Dlc
 from tidemark.alibaba.dlc_answers import Job
 from tidemark.alibaba.errors import AccessError, AlibabaError
 from tidemark.alibaba.job_evidence import JobEvidence
@@ -90,6 +92,47 @@ async def test_a_job_that_succeeds_ends_without_a_failure() -> None:
     assert made.last.decision.action is Action.DONE
     assert made.lines == ["tide: 42", "command finished"]
     assert made.here.calls("StopJob") == []
+
+
+class Mistaken(Dlc):
+    """Says once of a job that runs that it has ended."""
+
+    said = False
+
+    async def get_job(self, job_id: str, **more: Any) -> Job:
+        job = await super().get_job(job_id, **more)
+        if self.said or job.status != "Running":
+            return job
+        self.said = True
+        return job.model_copy(update={"status": "Succeeded"})
+
+
+async def test_an_end_is_believed_when_it_is_seen_twice(caplog: pytest.LogCaptureFixture) -> None:
+    here = cloud("jobs: [{then: {running_s: 200}}]")
+    job_id = await here.dlc.create_job(request(), authorization=LEAVE)
+    end = await wait_for_job(Mistaken(here.account), job_id, clock=here.clock)
+    assert here.jobs[job_id] == "Succeeded"
+    assert end.failure is None
+    assert here.clock.monotonic() >= 200
+    assert "was said to be Succeeded, and is Running" in caplog.text
+
+
+@pytest.mark.parametrize("action", ["GetPodLogs", "GetPodEvents"])
+async def test_what_the_service_says_of_its_errors_is_logged_without_secrets(
+    caplog: pytest.LogCaptureFixture, action: str
+) -> None:
+    secret = "canary-9f8e7d6c5b4a"
+    await wait(
+        f"""
+        calls:
+          - when: {{action: {action}}}
+            then: {{error: {{status: 403, code: Odd, message: {secret}}}}}
+        jobs: [{{then: {{running_s: 60, exit_code: 3}}}}]
+        """,
+        clean=Redactor((secret,)).text,
+    )
+    assert "could not be read" in caplog.text
+    assert secret not in caplog.text
 
 
 async def test_an_image_that_cannot_be_pulled_is_kept_then_stopped_then_seen_to_have_stopped() -> (

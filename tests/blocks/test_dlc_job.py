@@ -16,11 +16,13 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
 from blocks import DlcJob
 from blocks.dlc_job_run import DlcJobNotComplete, DlcJobRun
+from tidemark.alibaba.leased_jobs import RunCancelled
 from tidemark.config import load_config
 from tidemark.errors import NotTheOwner, RefusedError, SecretError
 from tidemark.money.ledger import Ledger
@@ -305,6 +307,28 @@ def test_a_person_can_cancel_it_by_the_ledger(place: Place) -> None:
     with pytest.raises(DlcJobNotComplete, match="alice"):
         run.wait_for_completion()
     assert run.fetch_result().outcome == "cancelled"
+    assert nothing_is_held(place)
+
+
+def test_one_that_is_to_end_before_its_job_is_there_creates_none(place: Place) -> None:
+    class Cancelling(httpx.AsyncBaseTransport):
+        """Somebody cancels the run while its machine is looked up."""
+
+        inner = place.simulator.transport()
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            ledger = place.ledger()
+            ledger.ask_to_cancel(ledger.runs()[0].run_id, "alice")
+            ledger.close()
+            return await self.inner.handle_async_request(request)
+
+    with pytest.raises(RunCancelled, match="asked to stop by alice"):
+        place.job().trigger(environ=place.environ, clock=place.clock, transport=Cancelling())
+    assert place.calls("CreateJob") == []
+    ledger = place.ledger()
+    [run] = ledger.runs()
+    ledger.close()
+    assert (run.state, run.outcome) == ("cancelled", "cancelled")
     assert nothing_is_held(place)
 
 
